@@ -1,0 +1,206 @@
+// cyto/cell.hpp
+//
+// What: values in shared memory that one worker changes, by merge, inside its turns, and that
+//   anybody may read.
+//       auto total = store.cell<counter>("total");       // found or made
+//       total.add(turn, 5);
+//       store.cell<growing_set>("libc6").add(turn, "bash");
+//
+// Who: the holder of the slot changes; every process reads, through observe.hpp.
+//
+// Layout: a worker's arena is filled upward and never rewritten, but for the two versions of each
+//   cell and the words of the two indexes. What is used of it is part of the turn (`root`):
+//       root        | end | directory | cells | last cell | members | members' count | - |
+//       cell        | versioned<3> (64) | previous (8) | hash (8) | kind (4) | bytes (4) | name |
+//       member      | previous/8 (4) | cell/8 (4) | bytes (4) | bytes... |
+//       index word  | hash (32) | offset/8 (32) |     open addressing; 0 is free
+//   A set's value is {count, offset of its newest member, bytes}: a list that shares its past, so
+//   every version of it stays whole for whoever reads it. It outgrows no slot.
+//
+// Ordering:
+//   K1 A member or cell above the committed end does not exist. Bytes below it never change.
+//   K2 An index word that points at or above the end is free. Words changed by a turn that did not
+//      commit are listed by the turn and wiped, so none can point into later data by chance.
+//   K3 A cell's change is visible with the turn, by C2 and C3 of cursor.hpp.
+//   Laws: `merge` of maximum, minimum and last_writer is associative, commutative and idempotent,
+//   and so is the union of sets; adding to a counter is associative and commutative.
+//
+// Death: killed in a turn, the arena above the committed end is forgotten and the listed words are
+//   wiped; nothing is walked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "cyto/turn.hpp"
+#include "cyto/types.hpp"
+
+namespace cyto {
+
+using cell_value = versioned<3>::values;
+
+enum class cell_kind : std::uint32_t { counter = 1, maximum, minimum, last_writer, growing_set };
+
+struct cell_record {
+  versioned<3> value;
+  std::uint64_t previous;  // Offset of the cell made before; 0 for the first.
+  std::uint64_t hash;
+  std::uint32_t kind;
+  std::uint32_t name_bytes;
+};
+static_assert(sizeof(cell_record) == 88);
+
+struct member_record {
+  std::uint32_t previous8;
+  std::uint32_t cell8;
+  std::uint32_t bytes;
+};
+static_assert(sizeof(member_record) == 12);
+
+// Names of the words in turn::root_values.
+enum root_word : std::size_t {
+  root_end,
+  root_directory,  // Offset of the index of cells by name; the low 6 bits are log2 of its words.
+  root_cells,
+  root_last_cell,
+  root_members,  // The same for the index of members of all sets.
+  root_member_count
+};
+
+inline constexpr std::size_t cell_name_bytes_max = 1U << 20;
+
+class cell_store {
+ public:
+  explicit cell_store(turn& of) noexcept : turn_(&of) {}
+
+  // The cell of that name, made now if there is none. The handle is false, and the turn doomed,
+  // when the arena is full. A cell of another kind under that name throws cyto::error.
+  template <class Kind>
+  Kind cell(std::string_view name) {
+    return Kind(*this, find_or_make(name, Kind::kind));
+  }
+
+  // --- for the kinds ------------------------------------------------------------------------
+  [[nodiscard]] cell_value load(std::uint64_t cell) const noexcept;
+  bool store(std::uint64_t cell, const cell_value& value) noexcept;
+  // Adds a member to the set `cell`. Returns whether the set grew.
+  bool add_member(std::uint64_t cell, std::string_view bytes) noexcept;
+  [[nodiscard]] turn& the_turn() const noexcept { return *turn_; }
+
+ private:
+  struct index_place {
+    word<std::uint64_t>* entry;
+    std::uint64_t offset;  // Of the entry itself.
+  };
+  std::uint64_t find_or_make(std::string_view name, cell_kind kind);
+  std::uint64_t make(std::string_view name, cell_kind kind, std::uint64_t hash);
+  std::uint64_t take(std::uint64_t bytes, std::uint64_t grain) noexcept;
+  bool grow(root_word index, std::uint64_t count) noexcept;
+  bool put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept;
+  template <class Same>
+  std::uint64_t find(root_word index, std::uint64_t hash, Same same) const noexcept;
+  template <class T>
+  [[nodiscard]] T& at(std::uint64_t offset) const noexcept {
+    return *reinterpret_cast<T*>(turn_->arena() + offset);
+  }
+
+  turn* turn_;
+};
+
+// What all kinds share: where the cell is.
+class cell_handle {
+ public:
+  cell_handle() = default;
+  cell_handle(cell_store& store, std::uint64_t cell) noexcept : store_(&store), cell_(cell) {}
+  explicit operator bool() const noexcept { return cell_ != 0; }
+
+ protected:
+  [[nodiscard]] cell_value load() const noexcept {
+    return cell_ == 0 ? cell_value{} : store_->load(cell_);
+  }
+  bool store(const cell_value& value) const noexcept {
+    return cell_ != 0 && store_->store(cell_, value);
+  }
+  cell_store* store_ = nullptr;
+  std::uint64_t cell_ = 0;
+};
+
+// A sum that only grows.
+class counter : public cell_handle {
+ public:
+  static constexpr cell_kind kind = cell_kind::counter;
+  using cell_handle::cell_handle;
+  void add(turn&, std::uint64_t amount) const noexcept { store({load()[0] + amount, 0, 0}); }
+  [[nodiscard]] std::uint64_t value() const noexcept { return load()[0]; }
+};
+
+// value = {number, 1 if there is one}. merge() returns whether `into` changed.
+struct merge_maximum {
+  static bool merge(cell_value& into, const cell_value& from) noexcept {
+    if (from[1] == 0 || (into[1] != 0 && into[0] >= from[0])) return false;
+    into = from;
+    return true;
+  }
+};
+struct merge_minimum {
+  static bool merge(cell_value& into, const cell_value& from) noexcept {
+    if (from[1] == 0 || (into[1] != 0 && into[0] <= from[0])) return false;
+    into = from;
+    return true;
+  }
+};
+// value = {stamp, payload, 1 + slot}: the later stamp wins, then the higher slot, then the higher
+// payload, so that there is one total order.
+struct merge_last_writer {
+  static bool merge(cell_value& into, const cell_value& from) noexcept {
+    const std::array<std::uint64_t, 3> ours{into[0], into[2], into[1]};
+    const std::array<std::uint64_t, 3> theirs{from[0], from[2], from[1]};
+    if (theirs <= ours) return false;
+    into = from;
+    return true;
+  }
+};
+
+template <class Merge, cell_kind Kind>
+class extreme : public cell_handle {
+ public:
+  static constexpr cell_kind kind = Kind;
+  using cell_handle::cell_handle;
+  // Returns whether the cell changed.
+  bool merge(turn&, std::uint64_t value) const noexcept {
+    cell_value mine = load();
+    return Merge::merge(mine, {value, 1, 0}) && store(mine);
+  }
+  [[nodiscard]] bool has_value() const noexcept { return load()[1] != 0; }
+  [[nodiscard]] std::uint64_t value() const noexcept { return load()[0]; }
+};
+using maximum = extreme<merge_maximum, cell_kind::maximum>;
+using minimum = extreme<merge_minimum, cell_kind::minimum>;
+
+// The value written last. set() is this worker's own word; merge() brings in another's.
+class last_writer : public cell_handle {
+ public:
+  static constexpr cell_kind kind = cell_kind::last_writer;
+  using cell_handle::cell_handle;
+  void set(turn& in, std::uint64_t payload) const noexcept { store({in.stamp(), payload, 1}); }
+  bool merge(turn&, std::uint64_t stamp, std::uint32_t slot, std::uint64_t payload) const noexcept {
+    cell_value mine = load();
+    return merge_last_writer::merge(mine, {stamp, payload, std::uint64_t{slot} + 1}) && store(mine);
+  }
+  [[nodiscard]] std::uint64_t value() const noexcept { return load()[1]; }
+};
+
+// A set of byte strings that only grows.
+class growing_set : public cell_handle {
+ public:
+  static constexpr cell_kind kind = cell_kind::growing_set;
+  using cell_handle::cell_handle;
+  // Returns whether the set grew.
+  bool add(turn&, std::string_view member) const noexcept {
+    return cell_ != 0 && store_->add_member(cell_, member);
+  }
+  [[nodiscard]] std::uint64_t size() const noexcept { return load()[0]; }
+};
+
+}  // namespace cyto

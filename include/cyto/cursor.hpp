@@ -1,0 +1,140 @@
+// cyto/cursor.hpp
+//
+// What: one word of shared memory, and a record of several words in two versions. With doorbell.hpp
+//   this is the only home of memory orders between processes; everywhere else the role is the word:
+//     word.own()      relaxed load by the word's one writer
+//     word.observe()  acquire load by anybody
+//     word.stage(v)   relaxed store: visible any time, meaningful only after a later publish
+//     word.publish(v) release store
+//
+// Who: each word and each record has one writer at a time (the holder of its slot's kernel lock);
+//   any process may read. Reading needs no write access to the page.
+//
+// Layout: a word is exactly its integer. A `versioned<N>` is two versions of {tag, N values}.
+//
+//   versioned<3>   | tag | v0 | v1 | v2 | tag | v0 | v1 | v2 |      64 bytes, one line
+//
+//   A tag is the stamp of the turn that wrote the version. `tag_void` and `tag_staged` lie above
+//   every stamp, so they are never valid; 0 would pass for a first version.
+//
+// Ordering:
+//   C1 What was stored before publish(v) is seen by whoever observed v.
+//   C2 current(c) names the version with the largest tag <= c; a stored turn becomes visible by the
+//      commit word alone, whatever order the tags were stored in.
+//   C3 read() returns the values of one version, all of them of the turn its tag names: the writer
+//      marks the spare version `staged` before it stores the first value and stores each value with
+//      release; the reader loads each with acquire and then looks at the tag again.
+//   C4 Marking is itself a release: whoever sees the old current version marked sees the tag of the
+//      version that replaced it, and cannot fall back to an older one.
+//
+// Death: a writer killed while staging leaves the spare version tagged `staged` or with a stamp
+//   above its commit word. wipe(c) by the next incarnation turns the latter into `tag_void`,
+//   because a redone turn bears the same stamp and need not touch the record again.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace cyto {
+
+template <class T>
+class word {
+ public:
+  static_assert(std::atomic<T>::is_always_lock_free);
+
+  [[nodiscard]] T own() const noexcept { return value_.load(std::memory_order_relaxed); }
+  [[nodiscard]] T observe() const noexcept { return value_.load(std::memory_order_acquire); }
+  void stage(T value) noexcept { value_.store(value, std::memory_order_relaxed); }
+  void publish(T value) noexcept { value_.store(value, std::memory_order_release); }
+
+ private:
+  std::atomic<T> value_;
+};
+
+static_assert(sizeof(word<std::uint32_t>) == 4 && sizeof(word<std::uint64_t>) == 8);
+
+// Holds back the compiler only. Enough where the other side looks after the kernel has confirmed
+// the writer's death: a killed process stops between two instructions and all its stores are seen.
+inline void hold_back_compiler() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+inline constexpr std::uint64_t tag_void = ~std::uint64_t{0};
+inline constexpr std::uint64_t tag_staged = tag_void - 1;
+
+template <std::size_t N>
+struct version {
+  word<std::uint64_t> tag;
+  word<std::uint64_t> value[N];
+};
+
+template <std::size_t N>
+class versioned {
+ public:
+  using values = std::array<std::uint64_t, N>;
+  static constexpr unsigned none = 2;
+
+  // The version with the largest tag <= `commit`, or `none` (only in corrupted memory).
+  [[nodiscard]] unsigned current(std::uint64_t commit) const noexcept {
+    const std::uint64_t first = version_[0].tag.observe();
+    const std::uint64_t second = version_[1].tag.observe();
+    if (first <= commit && (second > commit || first >= second)) return 0;
+    return second <= commit ? 1 : none;
+  }
+
+  // The owner's view: no other process writes.
+  [[nodiscard]] values own(unsigned index) const noexcept {
+    values out;
+    for (std::size_t i = 0; i < N; ++i) out[i] = version_[index & 1].value[i].own();
+    return out;
+  }
+  [[nodiscard]] values own_current(std::uint64_t commit) const noexcept {
+    const unsigned index = current(commit);
+    return index == none ? values{} : own(index);
+  }
+  [[nodiscard]] bool is_staged(unsigned index) const noexcept {
+    return version_[index & 1].tag.own() == tag_staged;
+  }
+  [[nodiscard]] std::uint64_t tag(unsigned index) const noexcept {
+    return version_[index & 1].tag.observe();
+  }
+
+  // Writes the version that is not current; it stays invalid until seal().
+  void stage(unsigned spare, const values& in) noexcept {
+    version<N>& to = version_[spare & 1];
+    to.tag.publish(tag_staged);                                      // C4
+    for (std::size_t i = 0; i < N; ++i) to.value[i].publish(in[i]);  // C3
+  }
+  // Tags the staged version with the stamp of the turn that is about to commit.
+  void seal(unsigned spare, std::uint64_t stamp) noexcept { version_[spare & 1].tag.stage(stamp); }
+
+  // Makes every version above `commit` invalid for good. Idempotent.
+  void wipe(std::uint64_t commit) noexcept {
+    for (auto& each : version_) {
+      if (each.tag.own() > commit) each.tag.publish(tag_void);
+    }
+  }
+
+  // Another process' consistent look. `commit` is read again on each try; false when the writer was
+  // faster `tries` times in a row. `seen` gets the commit word the values belong to.
+  bool read(const word<std::uint64_t>& commit, values& out, std::uint64_t& seen,
+            unsigned tries = 1000) const noexcept {
+    for (; tries > 0; --tries) {
+      seen = commit.observe();
+      const unsigned index = current(seen);
+      if (index == none) continue;
+      const std::uint64_t before = version_[index].tag.observe();
+      if (before > seen) continue;
+      for (std::size_t i = 0; i < N; ++i) out[i] = version_[index].value[i].observe();  // C3
+      if (version_[index].tag.observe() == before) return true;
+    }
+    return false;
+  }
+
+ private:
+  version<N> version_[2];
+};
+
+static_assert(sizeof(versioned<3>) == 64 && sizeof(versioned<7>) == 128);
+
+}  // namespace cyto

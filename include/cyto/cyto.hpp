@@ -1,0 +1,27 @@
+// cyto/cyto.hpp
+//
+// What: everything, bottom to top. The order of these lines is the architecture: a header includes
+//   only what stands above it.
+//
+// Who, Layout, Ordering, Death: each header says it for itself. Start with port.hpp for two
+//   programs that share a lane, with worker.hpp for supervised workers, with turn.hpp for the
+//   promise.
+#pragma once
+
+// clang-format off
+#include "cyto/types.hpp"       // words that all share
+#include "cyto/error.hpp"       // the setup path's exception
+#include "cyto/cursor.hpp"      // one word, and two versions of several; memory orders
+#include "cyto/segment.hpp"     // the memfd and what is where
+#include "cyto/observe.hpp"     // read-only views
+#include "cyto/doorbell.hpp"    // sleeping and waking
+#include "cyto/lane.hpp"        // the ring
+#include "cyto/message.hpp"     // FlatBuffers in the ring
+#include "cyto/stamp.hpp"       // logical time
+#include "cyto/turn.hpp"        // all or nothing
+#include "cyto/mailbox.hpp"     // causal merge
+#include "cyto/cell.hpp"        // values that merge
+#include "cyto/port.hpp"        // a place in a system; pairs
+#include "cyto/worker.hpp"      // the loop
+#include "cyto/supervisor.hpp"  // who starts and restarts
+// clang-format on

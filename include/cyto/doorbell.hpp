@@ -1,0 +1,80 @@
+// cyto/doorbell.hpp
+//
+// What: where a worker sleeps until somebody has something for it: a futex word that processes
+//       share. bell.prepare();  if (!anything_to_do()) bell.wait(timeout_ns);  bell.cancel();
+//       ring(line);      // after the store that made something to do
+//
+// Who: prepare, wait, cancel by the holder of the slot; ring() by anybody who has the doorbells
+//   mapped writable, from any thread.
+//
+// Layout: one line a slot, in pages that everybody may write: `parked` is 1 while its owner sleeps
+//   or is about to.
+//
+// Ordering (models: tests/model/park.pml):
+//   D1 Sleeper: parked = 1, full fence, look again, sleep. Ringer: store, full fence, parked? Each
+//      has its fence between its store and its load, so one of them sees the other: either the
+//      sleeper finds the work or the ringer finds it parked.
+//   D2 The futex compares `parked` with 1 as it falls asleep, so a ring between the second look and
+//      the sleep is not lost.
+//
+// Death: a ringer killed between clearing `parked` and waking leaves a sleeper; recovery of a dead
+//   worker therefore wakes its neighbours unconditionally, and no sleep is longer than
+//   `park_ns_max`.
+#pragma once
+
+#include <cstdint>
+
+#include "cyto/cursor.hpp"
+#include "cyto/segment.hpp"
+
+namespace cyto {
+
+// Longest sleep in nanoseconds before a sleeper looks for itself, a belt beside D1 and D2.
+inline constexpr std::uint64_t park_ns_max = 1'000'000'000;
+
+inline void full_fence() noexcept {
+#if defined(__SANITIZE_THREAD__)
+  // ThreadSanitizer does not follow fences; a read-modify-write has the same effect.
+  static std::atomic<int> anchor;
+  anchor.fetch_add(1, std::memory_order_seq_cst);
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+// Tells the core that this is a waiting loop.
+inline void relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Wakes the owner of `line` without asking whether it sleeps.
+void wake(doorbell_line& line) noexcept;
+
+// Wakes the owner if it sleeps. The caller has passed a full fence since its store (D1); one fence
+// serves any number of bells.
+inline void ring(doorbell_line& line) noexcept {
+  if (line.parked.own() != 0) [[unlikely]]
+    wake(line);
+}
+
+class doorbell {
+ public:
+  explicit doorbell(doorbell_line& line) noexcept : line_(&line) {}
+
+  void prepare() noexcept {
+    line_->parked.stage(1);
+    full_fence();  // D1
+  }
+  // Sleeps until rung, at most `timeout_ns`. Spurious returns happen.
+  void wait(std::uint64_t timeout_ns = park_ns_max) noexcept;
+  void cancel() noexcept { line_->parked.stage(0); }
+
+ private:
+  doorbell_line* line_;
+};
+
+}  // namespace cyto

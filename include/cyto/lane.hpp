@@ -1,0 +1,291 @@
+// cyto/lane.hpp
+//
+// What: a ring of byte records with one writer and one reader, filled downward.
+//       writer.append({bytes, size}, kind, hops)   // staged; the turn publishes all lanes at once
+//       reader.peek(view)                          // a record of a committed turn, where it lies
+//
+// Who:                       writer's process   reader's process   successor, under the slot's lock
+//   append, claim, seal            x
+//   peek, take, give_back                              x
+//   recover_writer                                                       x (of the writer)
+//
+// Layout: 2^k bytes, mapped twice back to back, so no record is split. A position counts bytes for
+//   ever; top(p) = base + 2*capacity - p mod capacity; the record at p occupies [top-length, top):
+//
+//       low addresses                                      high addresses
+//       | slack | payload, ends below the header | size kind ready |  top
+//                                                 4    4    8
+//   length = round_up(size + header, 64). The header is 16 bytes, or 64 for records built in place
+//   or aligned above 16 (bit 31 of size). `ready` is 0: nothing here; s: written in turn s; s with
+//   bit 63: written in turn s, which is known to be committed.
+//
+// Ordering (prototype and models: tests/model/turn.pml):
+//   L1 A record counts once the writer's commit word is >= its stamp. The reader looks at `ready`
+//      first, at the commit word if the bit is not set, and at `ready` again after the commit word:
+//      between the two looks a dead writer's record may have been cut and written anew.
+//   L2 The word above which the next record would stand is zeroed before the newest record can be
+//      seen, so an old header is never taken for a record.
+//   L3 Space is given back (published) only after the turn that consumed it has committed.
+//   L4 Only the first record of a lane in a turn gets the bit: whoever takes it knows that the
+//      commit word has reached its stamp. A cached commit word only ever says yes.
+//   L5 The line that the reader polls is written once, at the end of the turn: until then the first
+//      record's header line is kept in private memory.
+//
+// Death: a writer killed in a turn leaves records above its commit word; recover_writer() walks
+//   from the reader's position to the first of them and zeroes its ready word. A reader killed
+//   leaves its position in an `input_line`, versioned like everything of a turn.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "cyto/cursor.hpp"
+#include "cyto/segment.hpp"
+#include "cyto/types.hpp"
+
+namespace cyto {
+
+inline constexpr std::uint64_t committed_bit = std::uint64_t{1} << 63;
+inline constexpr std::uint32_t wide_bit = std::uint32_t{1} << 31;
+
+struct record_header {
+  word<std::uint32_t> size_wide;  // Payload bytes; bit 31: the header has a line of its own.
+  word<std::uint32_t> kind_hops;  // Message kind in the low 24 bits, hops above.
+  word<std::uint64_t> ready;
+};
+static_assert(sizeof(record_header) == 16);
+
+constexpr std::uint64_t record_bytes(std::uint64_t size, bool wide) noexcept {
+  return round_up(size + (wide ? line_bytes : sizeof(record_header)), line_bytes);
+}
+
+// A record where it lies. Valid until the turn that took it has ended.
+struct message_view {
+  const std::byte* data = nullptr;
+  std::uint32_t size = 0;
+  std::uint32_t kind = 0;
+  std::uint8_t hops = 0;
+  std::uint64_t stamp = 0;
+};
+
+// The ring as an address calculation; shared by both ends, by recovery and by tools.
+struct lane_ring {
+  std::byte* base = nullptr;
+  std::uint64_t capacity = 0;
+
+  [[nodiscard]] std::byte* top(std::uint64_t position) const noexcept {
+    return base + 2 * capacity - (position & (capacity - 1));
+  }
+  [[nodiscard]] record_header& header(std::uint64_t position) const noexcept {
+    return *reinterpret_cast<record_header*>(top(position) - sizeof(record_header));
+  }
+};
+
+class lane_writer {
+ public:
+  lane_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
+              std::uint64_t commit) noexcept;
+
+  // Stages a copy of the payload. `wide` when it is aligned above 16.
+  status append(const void* data, std::uint32_t size, std::uint32_t kind_hops, bool wide) noexcept {
+    const std::uint64_t length = record_bytes(size, wide);
+    if (const status fits = reserve(length); fits != status::ok) return fits;
+    std::byte* top = ring_.top(write_);
+    const auto* from = static_cast<const std::byte*>(data);
+    if (wide) {
+      std::memcpy(top - line_bytes - size, from, size);
+    } else if (staged_ == 0) {
+      // L5: the part that shares the header's line is kept back with it.
+      const std::size_t kept = std::min<std::size_t>(size, sizeof kept_);
+      std::memcpy(kept_ + sizeof kept_ - kept, from + size - kept, kept);
+      std::memcpy(top - sizeof(record_header) - size, from, size - kept);
+    } else {
+      std::memcpy(top - sizeof(record_header) - size, from, size);
+    }
+    stage_record(size, kind_hops, wide, length);
+    return status::ok;
+  }
+
+  // Room in the ring itself for a payload of up to `bytes`, for building in place: the payload must
+  // end at the returned address. nullptr when there is no room now.
+  [[nodiscard]] std::byte* claim(std::uint64_t bytes) noexcept {
+    if (reserve(record_bytes(bytes, true)) != status::ok) return nullptr;
+    return ring_.top(write_) - line_bytes;
+  }
+  // Stages the claimed payload: `size` bytes that end where claim() said.
+  void append_claimed(std::uint32_t size, std::uint32_t kind_hops) noexcept {
+    stage_record(size, kind_hops, true, record_bytes(size, true));
+  }
+
+  // Ends of a turn, in this order: seal, (the commit word), announce. Or forget.
+  void seal(std::uint64_t stamp) noexcept;
+  void announce(std::uint64_t stamp) noexcept;
+  void forget() noexcept {
+    write_ = committed_;
+    staged_ = 0;
+    staged_bytes_ = 0;
+  }
+
+  [[nodiscard]] std::uint32_t staged() const noexcept { return staged_; }
+  // Bytes of the ring that this turn has staged so far.
+  [[nodiscard]] std::uint64_t staged_ring_bytes() const noexcept { return write_ - committed_; }
+  [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
+  // Largest payload that can ever fit.
+  [[nodiscard]] std::uint64_t payload_bytes_max() const noexcept {
+    return ring_.capacity - 2 * line_bytes - sizeof(record_header);
+  }
+  // Bytes free as last seen, without touching the reader's line.
+  [[nodiscard]] std::uint64_t room_seen() const noexcept {
+    return read_seen_ + ring_.capacity - write_;
+  }
+  // Looks at the reader's line.
+  std::uint64_t room() noexcept {
+    read_seen_ = std::max(read_seen_, std::min(read_published_->observe(), committed_));
+    return room_seen();
+  }
+  [[nodiscard]] bool was_empty() const noexcept { return read_published_->observe() == committed_; }
+
+ private:
+  // Whether a record of `length` bytes and the zero word below it fit.
+  [[nodiscard]] status reserve(std::uint64_t length) noexcept {
+    if (length + line_bytes > ring_.capacity) [[unlikely]]
+      return status::too_big;
+    if (length + line_bytes > room_seen() && length + line_bytes > room()) [[unlikely]] {
+      return status::full;
+    }
+    return status::ok;
+  }
+  void stage_record(std::uint32_t size, std::uint32_t kind_hops, bool wide,
+                    std::uint64_t length) noexcept {
+    const std::uint32_t size_wide = size | (wide ? wide_bit : 0);
+    if (staged_ == 0) {
+      first_size_wide_ = size_wide;
+      first_kind_hops_ = kind_hops;
+    } else {
+      record_header& header = ring_.header(write_);
+      header.size_wide.stage(size_wide);
+      header.kind_hops.stage(kind_hops);
+    }
+    write_ += length;
+    ring_.header(write_).ready.stage(0);  // L2
+    ++staged_;
+    staged_bytes_ += size;
+  }
+
+  lane_ring ring_;
+  output_line* line_;
+  const word<std::uint64_t>* read_published_;
+  std::uint64_t write_ = 0;      // Behind the newest staged record.
+  std::uint64_t committed_ = 0;  // Behind the newest committed record.
+  std::uint64_t read_seen_ = 0;
+  std::uint64_t accepted_ = 0;
+  std::uint64_t accepted_bytes_ = 0;
+  std::uint64_t staged_bytes_ = 0;
+  std::uint32_t staged_ = 0;
+  unsigned spare_ = 0;
+  std::uint32_t first_size_wide_ = 0;
+  std::uint32_t first_kind_hops_ = 0;
+  std::byte kept_[line_bytes - sizeof(record_header)];
+};
+
+enum class look : std::uint8_t { nothing, message, corrupt };
+
+class lane_reader {
+ public:
+  lane_reader(lane_ring where, input_line& line, const word<std::uint64_t>& writer_commit,
+              std::uint64_t commit) noexcept;
+
+  // The record at the read position, if its turn has committed.
+  look peek(message_view& out) noexcept {
+    const record_header& header = ring_.header(read_);
+    std::uint64_t ready = header.ready.observe();
+    if (ready == 0) return look::nothing;
+    if (ready <= commit_seen_) return open(header, ready, out);  // L4
+    if ((ready & committed_bit) == 0) {
+      commit_seen_ = std::max(commit_seen_, writer_commit_->observe());
+      if (ready > commit_seen_) return look::nothing;
+      if ((header.ready.observe() & ~committed_bit) != ready) return look::nothing;  // L1
+    } else {
+      ready &= ~committed_bit;
+      commit_seen_ = std::max(commit_seen_, ready);
+    }
+    return open(header, ready, out);
+  }
+  // Takes the record that peek() showed, for the turn in progress.
+  void take(const message_view& taken) noexcept {
+    read_ += record_bytes(taken.size, wide_);
+    stamp_taken_ = taken.stamp;
+    ++taken_;
+  }
+
+  // Ends of a turn, in this order: seal, (the commit word), give_back. Or forget. seal() returns
+  // how many bytes the turn has taken.
+  std::uint64_t seal(std::uint64_t stamp) noexcept;
+  void give_back() noexcept { line_->read_published.publish(read_); }  // L3
+  void forget() noexcept {
+    read_ = committed_;
+    taken_ = 0;
+    stamp_taken_ = stamp_committed_;
+  }
+
+  [[nodiscard]] std::uint32_t taken() const noexcept { return taken_; }
+  [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
+  // Shuts the lane after nonsense was found in it. It stays shut.
+  void fence() noexcept { line_->fenced.publish(read_ + 1); }
+  [[nodiscard]] bool is_fenced() const noexcept { return line_->fenced.own() != 0; }
+
+ private:
+  // A peer's bytes are input: each number is read once and checked before it is used.
+  look open(const record_header& header, std::uint64_t stamp, message_view& out) noexcept {
+    const std::uint32_t size_wide = header.size_wide.own();
+    const std::uint32_t kind_hops = header.kind_hops.own();
+    wide_ = (size_wide & wide_bit) != 0;
+    const std::uint32_t size = size_wide & ~wide_bit;
+    const std::uint64_t length = record_bytes(size, wide_);
+    if (length + line_bytes > ring_.capacity || stamp < stamp_taken_) [[unlikely]] {
+      return look::corrupt;
+    }
+    const std::byte* end = ring_.top(read_) - (wide_ ? line_bytes : sizeof(record_header));
+    out.data = end - size;
+    out.size = size;
+    out.kind = kind_hops & 0xffffffU;
+    out.hops = static_cast<std::uint8_t>(kind_hops >> 24);
+    out.stamp = stamp;
+    // The reader will follow offsets through the payload: fetch its lines all at once.
+    const std::byte* stop = std::max(out.data, end - 16 * line_bytes);
+    for (const std::byte* at = end - line_bytes; at > stop; at -= line_bytes) {
+      __builtin_prefetch(at);
+    }
+    return look::message;
+  }
+
+  lane_ring ring_;
+  input_line* line_;
+  const word<std::uint64_t>* writer_commit_;
+  std::uint64_t read_ = 0;
+  std::uint64_t committed_ = 0;
+  std::uint64_t commit_seen_ = 0;
+  std::uint64_t stamp_taken_ = 0;
+  std::uint64_t stamp_committed_ = 0;
+  std::uint64_t delivered_ = 0;
+  std::uint64_t dropped_ = 0;
+  std::uint32_t taken_ = 0;
+  unsigned spare_ = 0;
+  bool wide_ = false;
+};
+
+// What a walk over a lane's committed records found.
+struct lane_walk {
+  std::uint64_t position = 0;  // Of the first record that is not committed.
+  std::uint64_t count = 0;
+  bool sound = true;  // False: a header was nonsense.
+};
+lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexcept;
+
+// First act of a writer's successor: cuts the lane behind the last committed record. Idempotent.
+// Returns false when what is in the ring contradicts the writer's own account.
+bool recover_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
+                    std::uint64_t commit) noexcept;
+
+}  // namespace cyto

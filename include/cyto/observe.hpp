@@ -1,0 +1,97 @@
+// cyto/observe.hpp
+//
+// What: read-only views of a living system, for tools and for the supervisor: workers, lanes, the
+//   conservation law, the cells.
+//       for (const lane_status& lane : lanes_of(where)) print(lane.accepted, lane.delivered);
+//
+// Who: anybody who has the segment mapped, from any thread. Nothing here writes to it, and no
+//   worker notices.
+//
+// Layout: reads what segment.hpp, lane.hpp and cell.hpp describe; every offset found there is
+//   checked.
+//
+// Ordering:
+//   O1 A lane's numbers belong to committed turns. `settled` tells whether the walk over its
+//      records was not disturbed; on a busy lane only the inequalities can be judged.
+//   O2 quiet() is true only if there was an instant at which all sources had finished and every
+//      accepted message was consumed: all `delivered` are read before any `accepted`.
+//   O3 each_cell() visits every cell that was committed when it began, each in a version at least
+//      as new.
+//
+// Death: nothing to leave behind.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cyto/segment.hpp"
+
+namespace cyto {
+
+struct worker_status {
+  std::string name;
+  std::string group;
+  std::uint32_t pid = 0;
+  std::string state;  // empty starting ready stopped failed, or dead when nobody holds the slot
+  bool is_source = false;
+  bool finished = false;
+  std::uint32_t incarnation = 0;
+  std::uint32_t restarts = 0;
+  std::uint32_t kills = 0;
+  std::uint64_t turns = 0;
+  std::uint64_t aborts = 0;
+  std::uint64_t parks = 0;
+  std::uint64_t stamp = 0;
+  std::uint64_t progress_done = 0;
+  std::uint64_t progress_total = 0;
+  std::uint64_t cells = 0;
+  std::uint64_t cells_used_bytes = 0;
+  std::uint64_t cells_bytes = 0;
+};
+
+struct lane_status {
+  std::string name;  // "source/0 -> parser/1"
+  std::uint64_t lane_bytes = 0;
+  std::uint64_t backlog_bytes = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t in_flight =
+      0;  // Counted by walking the records, if settled; else accepted - delivered.
+  std::uint64_t accepted_payload_bytes = 0;
+  bool settled = false;
+  bool fenced = false;
+  bool balanced = false;  // accepted == delivered + dropped + in flight
+};
+
+std::vector<worker_status> workers_of(const segment& from);
+std::vector<lane_status> lanes_of(const segment& from);
+bool is_quiet(const segment& from);
+
+struct cell_view {
+  std::string_view name;
+  std::uint32_t kind;
+  std::uint64_t value[3];
+};
+// Visits the cells of one slot, newest first. Throws cyto::error if they make no sense.
+void each_cell(const segment& from, std::uint32_t slot_index,
+               void (*visit)(void* to, const cell_view& cell), void* to);
+template <class F>
+void each_cell(const segment& from, std::uint32_t slot_index, F visit) {
+  each_cell(
+      from, slot_index, [](void* to, const cell_view& cell) { (*static_cast<F*>(to))(cell); },
+      &visit);
+}
+
+// A segment of a running system, for tools: asked of its supervisor, or taken from a worker when
+// the supervisor is gone. Throws no_such_system.
+segment find_system(const std::string& name);
+// Lets a system drain and end, and returns when it has. One without a supervisor is ended at once.
+// Throws no_such_system.
+void stop_system(const std::string& name);
+// Names of the systems of this user in this runtime folder.
+std::vector<std::string> system_names();
+
+}  // namespace cyto

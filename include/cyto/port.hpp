@@ -1,0 +1,217 @@
+// cyto/port.hpp
+//
+// What: a place in a system for a thread of any program, and the shortest way to use one: two
+//   programs that share a lane by name, with no supervisor and no topology.
+//       auto feed = cyto::open("feed").sender<Tick>();                        // one program
+//       feed.send([](auto& fbb) { return CreateTick(fbb, 7); });
+//       auto feed = cyto::open("feed").receiver<Tick>();                      // the other
+//       for (const Tick& tick : feed.wait(1s)) use(tick);
+//
+// Who: each object is used by one thread of one process. Any number of processes may open() a name;
+//   one at a time sends and one receives.
+//
+// Layout: `slot` is private state over the pages that segment.hpp describes. A pair is a segment of
+//   two slots, sender 0 and receiver 1, and one lane.
+//
+// Ordering: each send() is a turn, and so is each batch that wait() or poll() hands out: it is
+//   given back by the next call. The receiver sees messages in the order they were sent.
+//
+// Death: a sender killed leaves what it has sent; a receiver killed leaves the last batch untaken,
+//   its successor gets it again. When both have gone the memory has gone; a socket file may stay in
+//   the runtime folder and is taken over by the next open().
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cyto/cell.hpp"
+#include "cyto/doorbell.hpp"
+#include "cyto/error.hpp"
+#include "cyto/mailbox.hpp"
+#include "cyto/message.hpp"
+#include "cyto/segment.hpp"
+#include "cyto/turn.hpp"
+
+namespace cyto {
+
+// The holder's side of a slot: lock, recovery, lanes, turn, mailbox, cells, doorbell.
+class slot {
+ public:
+  // Takes the slot's lock, recovers, maps. Throws already_running when another process holds it.
+  slot(const segment& from, std::uint32_t index);
+  slot(const slot&) = delete;
+  slot& operator=(const slot&) = delete;
+  // Says goodbye: the state becomes `stopped`, the neighbours are woken.
+  ~slot();
+
+  [[nodiscard]] turn& the_turn() noexcept { return *turn_; }
+  [[nodiscard]] mailbox& incoming() noexcept { return *mailbox_; }
+  [[nodiscard]] cell_store& cells() noexcept { return *cells_; }
+  [[nodiscard]] doorbell& bell() noexcept { return *bell_; }
+  [[nodiscard]] control& own() noexcept { return *own_; }
+  [[nodiscard]] const segment& where() const noexcept { return *segment_; }
+  [[nodiscard]] const slot_entry& entry() const noexcept { return segment_->slot(index_); }
+  // The lanes to a group of workers; throws, naming the groups there are, if there is none.
+  [[nodiscard]] output to(std::string_view group) const;
+  void set_state(slot_state state) noexcept;
+  // Leaves the reason in the slot for whoever supervises it.
+  void leave_failure(error_code code, std::string_view text) noexcept;
+
+ private:
+  const segment* segment_;
+  std::uint32_t index_;
+  slot_lock lock_;
+  mapping own_pages_;
+  mapping arena_;
+  mapping bells_;
+  std::vector<mapping> rings_;
+  control* own_ = nullptr;
+  std::unique_ptr<doorbell> bell_;
+  std::unique_ptr<turn> turn_;
+  std::unique_ptr<mailbox> mailbox_;
+  std::unique_ptr<cell_store> cells_;
+};
+
+struct pair_options {
+  std::uint64_t lane_bytes =
+      1U << 20;  // A power of two, 4 KiB to 1 GiB; the first to open decides.
+};
+
+namespace detail {
+
+// One end of a pair, without the message type.
+class pair_end {
+ public:
+  pair_end(std::string name, const pair_options& options, std::uint32_t slot_index);
+  pair_end(pair_end&&) noexcept;
+  ~pair_end();
+
+  status send_raw(status staged);
+  bool drain(std::chrono::milliseconds at_most);
+  // Commits the batch handed out before; waits until there is another message or time is up.
+  bool next_batch(std::chrono::milliseconds at_most);
+  [[nodiscard]] bool is_open();
+  [[nodiscard]] slot& place() noexcept;
+  [[nodiscard]] turn_output& lane() noexcept;
+
+ private:
+  struct state;
+  void admit() noexcept;
+  [[nodiscard]] bool peer_is_here() const;
+  void sleep(std::chrono::milliseconds at_most);
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace detail
+
+template <class T>
+class sender {
+ public:
+  explicit sender(detail::pair_end end) : end_(std::move(end)) {}
+  // Builds one message in the lane and sends it. Never throws for want of room and never waits:
+  // full (the receiver is behind), too_big (for this lane), closed (the receiver has left).
+  template <class Build>
+  [[nodiscard]] status send(Build&& build) {
+    return end_.send_raw(
+        end_.place().the_turn().template send<T>(end_.lane(), std::forward<Build>(build)));
+  }
+  // Waits until the receiver has taken everything, at most that long. Returns whether it has.
+  bool drain(std::chrono::milliseconds at_most) { return end_.drain(at_most); }
+
+ private:
+  detail::pair_end end_;
+};
+
+template <class T>
+class receiver {
+ public:
+  explicit receiver(detail::pair_end end) : end_(std::move(end)) { batch_.reserve(batch_max); }
+
+  class batch {
+   public:
+    class iterator {
+     public:
+      explicit iterator(const T* const* at) noexcept : at_(at) {}
+      const T& operator*() const noexcept { return **at_; }
+      iterator& operator++() noexcept {
+        ++at_;
+        return *this;
+      }
+      bool operator!=(const iterator& other) const noexcept { return at_ != other.at_; }
+
+     private:
+      const T* const* at_;
+    };
+    explicit batch(const std::vector<const T*>& of) noexcept : of_(&of) {}
+    [[nodiscard]] iterator begin() const noexcept { return iterator(of_->data()); }
+    [[nodiscard]] iterator end() const noexcept { return iterator(of_->data() + of_->size()); }
+    [[nodiscard]] std::size_t size() const noexcept { return of_->size(); }
+
+   private:
+    const std::vector<const T*>* of_;
+  };
+
+  // The messages there are, at most batch_max, read where they lie; valid until the next call,
+  // which gives them back. wait() sleeps until there is one or time is up.
+  batch poll() { return wait(std::chrono::milliseconds(0)); }
+  batch wait(std::chrono::milliseconds at_most) {
+    batch_.clear();
+    if (!end_.next_batch(at_most)) return batch(batch_);
+    message_view view;
+    while (batch_.size() < batch_max) {
+      turn_input* from = end_.place().incoming().next(view);
+      if (from == nullptr) break;
+      end_.place().the_turn().take(*from, view);
+      turn::consume(*from, view);
+      end_.place().incoming().taken(*from);
+      const T* message = view.kind == message_kind<T>() ? open_message<T>(view) : nullptr;
+      if (message == nullptr) {
+        ++refused_;
+      } else {
+        batch_.push_back(message);
+      }
+    }
+    return batch(batch_);
+  }
+  // False once the sender has left and everything was taken.
+  [[nodiscard]] bool is_open() { return end_.is_open(); }
+  // Messages that were no sound T.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
+
+  static constexpr std::size_t batch_max = 256;
+
+ private:
+  detail::pair_end end_;
+  std::vector<const T*> batch_;
+  std::uint64_t refused_ = 0;
+};
+
+// A name that two programs meet under.
+class pair_name {
+ public:
+  pair_name(std::string name, pair_options options) : name_(std::move(name)), options_(options) {}
+  // Create or join. Throws cyto::error: no memory, another version, somebody is there already.
+  template <class T>
+  [[nodiscard]] cyto::sender<T> sender() const {
+    return cyto::sender<T>(detail::pair_end(name_, options_, 0));
+  }
+  template <class T>
+  [[nodiscard]] cyto::receiver<T> receiver() const {
+    return cyto::receiver<T>(detail::pair_end(name_, options_, 1));
+  }
+
+ private:
+  std::string name_;
+  pair_options options_;
+};
+
+// REQUIRES: `name` has 1 to 47 of a-z A-Z 0-9 . _ -
+inline pair_name open(std::string name, pair_options options = {}) {
+  return {std::move(name), options};
+}
+
+}  // namespace cyto

@@ -1,0 +1,291 @@
+// cyto/segment.hpp
+//
+// What: one memfd that holds everything a system shares, reserved and sealed at creation, and the
+//   names of what is in it. It has no name in any file system and dies with its last user.
+//       segment made = segment::create(plan);        // reserve, seal, lay out, publish
+//       segment seen = segment::attach(fd);          // check every number, then map read-only
+//
+// Who: create() by the supervisor or by the first program of a pair; attach() by anybody who was
+//   given the descriptor. Memory is mapped read-only as a whole; each writer maps its own pages
+//   writable (map()). A segment object is used by one thread; what it maps may be used by any.
+//
+// Layout: pages of different writers never share a page.
+//
+//   offset 0    segment_header | slot_entry[slots] | lane_entry[lanes] | settings   written once
+//   doorbells   doorbell_line[slots]                                    written by everybody
+//   board       board | board_slot[slots]                               written by the supervisor
+//   control i   control | input_line[inputs] | output_line[outputs]     written by slot i
+//   arena i     cells of slot i                                         written by slot i
+//   ring j      records of lane j                                       written by its writer
+//
+// Ordering:
+//   S1 `ready` is published last by create() and observed first by attach(): whoever attaches sees
+//      a complete header, or an error.
+//   S2 The header never changes after `ready`.
+//
+// Death: a creator killed before it handed the descriptor over leaves nothing. Afterwards the
+//   memory lives as long as any process holds it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cyto/cursor.hpp"
+#include "cyto/error.hpp"
+#include "cyto/types.hpp"
+
+namespace cyto {
+
+inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 1
+inline constexpr std::size_t name_bytes_max = 47;
+inline constexpr std::uint32_t slot_count_max = 256;
+inline constexpr std::uint64_t lane_bytes_min = page_bytes;
+inline constexpr std::uint64_t lane_bytes_max = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t arena_bytes_max = std::uint64_t{1} << 34;
+
+struct segment_header {
+  word<std::uint64_t> ready;  // layout_magic once all below stands.
+  std::uint64_t segment_bytes;
+  std::uint64_t fingerprint;  // Of the topology; an adopter compares it.
+  std::uint32_t slot_count;
+  std::uint32_t lane_count;
+  std::uint64_t slots_offset;
+  std::uint64_t lanes_offset;
+  std::uint64_t settings_offset;
+  std::uint64_t settings_bytes;
+  std::uint64_t doorbells_offset;
+  std::uint64_t board_offset;
+  char name[48];
+};
+static_assert(sizeof(segment_header) == 128);
+
+enum slot_flag : std::uint32_t { slot_is_source = 1, slot_is_port = 2 };
+
+struct slot_entry {
+  char name[48];   // "parser/1"
+  char group[48];  // "parser"
+  std::uint32_t member;
+  std::uint32_t flags;
+  std::uint32_t input_count;
+  std::uint32_t output_count;
+  std::uint64_t control_offset;
+  std::uint64_t control_bytes;
+  std::uint64_t arena_offset;
+  std::uint64_t arena_bytes;
+  std::uint64_t settings_offset;  // "key=value\n" lines.
+  std::uint64_t settings_bytes;
+};
+static_assert(sizeof(slot_entry) == 160);
+
+struct lane_entry {
+  std::uint32_t writer_slot;
+  std::uint32_t reader_slot;
+  std::uint32_t writer_index;  // Which output_line of the writer.
+  std::uint32_t reader_index;  // Which input_line of the reader.
+  std::uint64_t ring_offset;
+  std::uint64_t ring_bytes;
+};
+static_assert(sizeof(lane_entry) == 32);
+
+struct doorbell_line {
+  alignas(line_bytes) word<std::uint32_t> parked;
+};
+static_assert(sizeof(doorbell_line) == line_bytes);
+
+// What a reader owns of a lane.
+struct input_line {
+  alignas(line_bytes) versioned<3> taken;                  // {read position, delivered, dropped}
+  alignas(line_bytes) word<std::uint64_t> read_published;  // Space given back to the writer.
+  word<std::uint64_t> fenced;  // Not 0: the lane holds nonsense at this position + 1.
+};
+static_assert(sizeof(input_line) == 2 * line_bytes);
+
+// What a writer owns of a lane, beside the ring.
+struct output_line {
+  alignas(line_bytes) versioned<3> sent;  // {write position, accepted, payload bytes accepted}
+};
+static_assert(sizeof(output_line) == line_bytes);
+
+enum class slot_state : std::uint32_t { empty, starting, ready, stopped, failed };
+
+inline constexpr std::size_t touched_max = 4096;
+inline constexpr std::size_t failure_bytes_max = 1000;
+
+// What a slot's holder owns. Readers of its lanes poll the first line only.
+struct control {
+  alignas(line_bytes) word<std::uint64_t> commit;  // The stamp of the last committed turn.
+  alignas(line_bytes) word<std::uint32_t> state;   // slot_state
+  word<std::uint32_t> finished;                    // A source that has nothing more to say.
+  word<std::uint32_t> pid;
+  word<std::uint32_t> incarnation;
+  word<std::uint64_t> start_time;  // Clock ticks since boot, as in /proc/PID/stat.
+  word<std::uint64_t> turns;
+  word<std::uint64_t> aborts;
+  word<std::uint64_t> parks;
+  word<std::uint64_t> progress_done;
+  word<std::uint64_t> progress_total;
+  alignas(line_bytes) versioned<7> root;  // Of the cells: see cell.hpp.
+  alignas(line_bytes) word<std::uint32_t> failure_code;
+  word<std::uint32_t> failure_bytes;  // Published after the text.
+  char failure_text[failure_bytes_max];
+  alignas(line_bytes) word<std::uint64_t> touched_count;
+  word<std::uint64_t> touched[touched_max];  // What the turn in progress has changed in the cells.
+};
+static_assert(offsetof(control, state) == 64 && offsetof(control, root) == 128);
+static_assert(offsetof(control, failure_code) == 256 && offsetof(control, touched_count) == 1280);
+
+enum class system_phase : std::uint32_t { running, draining, stopping };
+
+struct board_slot {
+  alignas(line_bytes) word<std::uint32_t> spawned_pid;
+  word<std::uint32_t> restarts;
+  word<std::uint64_t> spawned_start_time;
+  word<std::uint32_t> kills;   // By chaos.
+  word<std::uint32_t> deaths;  // Not by chaos.
+  word<std::uint64_t> last_exit;
+};
+static_assert(sizeof(board_slot) == line_bytes);
+
+// What the supervisor owns.
+struct board {
+  alignas(line_bytes) word<std::uint32_t> phase;  // system_phase
+  word<std::uint32_t> watched;                    // 1: whoever falls idle tells the supervisor.
+  word<std::uint32_t> supervisor_pid;
+  word<std::uint32_t> adoptions;
+  word<std::uint64_t> started_ns;  // Monotonic clock at creation.
+};
+static_assert(sizeof(board) == line_bytes);
+
+// Address space over part of a segment; unmapped by the destructor.
+class mapping {
+ public:
+  mapping() noexcept;
+  mapping(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable);
+  // The same bytes twice, back to back, so that no record is ever split.
+  static mapping twice(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable);
+  mapping(mapping&&) noexcept;
+  mapping& operator=(mapping&&) noexcept;
+  ~mapping();
+
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+
+ private:
+  struct regions;
+  std::unique_ptr<regions> regions_;
+  std::byte* data_ = nullptr;
+};
+
+// What create() lays out. Names are checked; indexes refer to `slots`.
+struct slot_plan {
+  std::string name;
+  std::string group;
+  std::uint32_t member = 0;
+  std::uint32_t flags = 0;
+  std::uint64_t arena_bytes = 0;
+  std::string settings;
+};
+struct lane_plan {
+  std::uint32_t writer_slot = 0;
+  std::uint32_t reader_slot = 0;
+  std::uint64_t ring_bytes = 0;  // A power of two, lane_bytes_min to lane_bytes_max.
+};
+struct segment_plan {
+  std::string name;       // 1 to 47 of a-z A-Z 0-9 . _ -
+  std::string memfd_tag;  // Told in /proc/PID/fd so that an orphaned system can be found.
+  std::uint64_t fingerprint = 0;
+  std::vector<slot_plan> slots;
+  std::vector<lane_plan> lanes;
+};
+
+// Bytes that create(plan) would reserve.
+std::uint64_t bytes_needed(const segment_plan& plan);
+
+class segment {
+ public:
+  // Reserves, seals and lays out. Throws when the plan breaks a bound or the memory is not there.
+  static segment create(const segment_plan& plan);
+  // Takes over `fd`. Throws when the version differs or any number in the header is out of range.
+  static segment attach(int fd);
+
+  segment(segment&& other) noexcept;
+  segment& operator=(segment&& other) noexcept;
+  ~segment();
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] std::string_view name() const noexcept { return header().name; }
+  [[nodiscard]] const segment_header& header() const noexcept { return *at<segment_header>(0); }
+  [[nodiscard]] std::uint32_t slot_count() const noexcept { return header().slot_count; }
+  [[nodiscard]] std::uint32_t lane_count() const noexcept { return header().lane_count; }
+  [[nodiscard]] const slot_entry& slot(std::uint32_t index) const noexcept {
+    return at<slot_entry>(header().slots_offset)[index];
+  }
+  [[nodiscard]] const lane_entry& lane(std::uint32_t index) const noexcept {
+    return at<lane_entry>(header().lanes_offset)[index];
+  }
+  [[nodiscard]] std::string_view settings(std::uint32_t slot_index) const noexcept;
+  // The slot of that name, or slot_count().
+  [[nodiscard]] std::uint32_t find_slot(std::string_view slot_name) const noexcept;
+
+  // Read-only views of what others write.
+  [[nodiscard]] const struct control& control_of(std::uint32_t slot_index) const noexcept {
+    return *at<control>(slot(slot_index).control_offset);
+  }
+  [[nodiscard]] const input_line& input_of(const lane_entry& lane) const noexcept;
+  [[nodiscard]] const output_line& output_of(const lane_entry& lane) const noexcept;
+  [[nodiscard]] const struct board& the_board() const noexcept {
+    return *at<board>(header().board_offset);
+  }
+  [[nodiscard]] const board_slot& board_of(std::uint32_t slot_index) const noexcept {
+    return reinterpret_cast<const board_slot*>(&the_board() + 1)[slot_index];
+  }
+
+  template <class T>
+  [[nodiscard]] const T* at(std::uint64_t offset) const noexcept {
+    return reinterpret_cast<const T*>(whole_.data() + offset);
+  }
+
+  // Writable pages. Only for the holder of what lies there.
+  [[nodiscard]] mapping map(std::uint64_t offset, std::uint64_t bytes) const {
+    return mapping(fd_, offset, bytes, true);
+  }
+  [[nodiscard]] mapping map_doorbells() const;
+  [[nodiscard]] mapping map_board() const;
+  [[nodiscard]] mapping map_ring(const lane_entry& lane, bool writable) const {
+    return mapping::twice(fd_, lane.ring_offset, lane.ring_bytes, writable);
+  }
+
+ private:
+  segment(int fd, mapping whole) noexcept;
+  int fd_ = -1;
+  mapping whole_;
+};
+
+// The kernel lock of one slot: held by one process at a time, freed by the end of that process and
+// by nothing else. It lives in an open file description of its own, so it is not shared with
+// whoever else holds the segment. Model: tests/model/super.pml.
+class slot_lock {
+ public:
+  slot_lock() noexcept = default;
+  // Tries once; held() tells.
+  slot_lock(const segment& from, std::uint32_t slot_index);
+  slot_lock(slot_lock&& other) noexcept;
+  slot_lock& operator=(slot_lock&& other) noexcept;
+  ~slot_lock();
+  [[nodiscard]] bool held() const noexcept { return fd_ >= 0; }
+  // Whether any process holds the lock of that slot.
+  static bool is_held(const segment& from, std::uint32_t slot_index);
+  // The slot number under which a supervisor holds the whole system.
+  static constexpr std::uint32_t supervisor = 1U << 20;
+
+ private:
+  int fd_ = -1;
+};
+
+// Bytes of memory this process could still get: the machine's and its control groups'.
+std::uint64_t memory_available();
+
+}  // namespace cyto

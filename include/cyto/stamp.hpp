@@ -1,0 +1,41 @@
+// cyto/stamp.hpp
+//
+// What: the logical time of a turn. One number is turn number, commit word and Lamport clock.
+//       clock.see(message.stamp);  const auto stamp = clock.next();
+//
+// Who: the holder of the slot, one thread.
+//
+// Layout: private memory. In the segment a stamp is 63 bits of a word; bit 63 of a record's ready
+//   word is lane.hpp's.
+//
+// Ordering:
+//   T1 next() is above the worker's last commit and above every stamp seen since; so an effect's
+//      stamp is above its causes'.
+//   T2 A turn has one stamp, taken after its last take.
+//   T3 Equal stamps of two workers are concurrent; the lower slot goes first.
+//
+// Death: the clock is the commit word, so a successor continues it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace cyto {
+
+class stamp_clock {
+ public:
+  explicit stamp_clock(std::uint64_t commit = 0) noexcept : commit_(commit), seen_(commit) {}
+
+  void see(std::uint64_t stamp) noexcept { seen_ = std::max(seen_, stamp); }
+  [[nodiscard]] std::uint64_t next() const noexcept { return std::max(commit_, seen_) + 1; }
+  [[nodiscard]] std::uint64_t commit() const noexcept { return commit_; }
+  void committed(std::uint64_t stamp) noexcept { commit_ = seen_ = stamp; }
+  // The turn did not happen; what it saw need not be remembered.
+  void forget() noexcept { seen_ = commit_; }
+
+ private:
+  std::uint64_t commit_;
+  std::uint64_t seen_;
+};
+
+}  // namespace cyto

@@ -1,0 +1,227 @@
+// cyto/turn.hpp
+//
+// What: one atomic step of a worker. Messages taken, cells changed and messages sent become visible
+//   by one store, or not at all.
+//       turn.send<Invoice>(turn.to("billing"), [&](auto& fbb) { return CreateInvoice(fbb, id); });
+//
+// Who: handlers use to(), send(), again(), own-cell calls; the loop that owns the slot uses the
+//   rest. One thread.
+//
+// Layout: private, but for the list of touched cells in `control`: before a turn changes a word of
+//   the cells that a committed reader may reach, it lists where, so that recovery looks at those
+//   only.
+//
+// Ordering:
+//   U1 commit(): touched cells, read positions and staged records get the turn's stamp; then
+//      `control.commit = stamp` with release. That store is the turn. Everything before it in
+//      program order is seen by whoever observes the commit word, or a ready word with the
+//      committed bit.
+//   U2 After it, as hints only: the committed bit of each lane's first record, then the space given
+//      back. One full fence, then the bells of whoever sleeps.
+//   U3 abort() leaves nothing that a later turn, which may bear the same stamp, could make visible.
+//
+// Death: killed before the store: recover() of the next incarnation wipes the tags above the commit
+//   word and cuts the lanes; the turn never happened, its messages are handed out again. Killed
+//   after it: the turn happened; recovery gives the space back and wakes the neighbours. Killed in
+//   recovery: it is idempotent and runs again.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cyto/doorbell.hpp"
+#include "cyto/lane.hpp"
+#include "cyto/message.hpp"
+#include "cyto/segment.hpp"
+#include "cyto/stamp.hpp"
+
+namespace cyto {
+
+// A lane as its writer's turn knows it.
+struct turn_output {
+  lane_writer lane;
+  doorbell_line* reader_bell;
+  std::uint32_t reader_slot;
+  bool touched = false;
+};
+
+struct turn_input {
+  lane_reader lane;
+  doorbell_line* writer_bell;
+  std::uint32_t writer_slot;
+  std::uint64_t given_back_bytes = 0;  // Since the writer's bell was last looked at.
+};
+
+// The lanes to the members of one group of workers, in the order of the members.
+class output {
+ public:
+  output() = default;
+  explicit output(std::vector<turn_output*> members) : members_(std::move(members)) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
+  [[nodiscard]] turn_output& member(std::size_t index) const noexcept { return *members_[index]; }
+  // The member that owns `hash`; the same in every process.
+  [[nodiscard]] turn_output& by_key(std::uint64_t hash) const noexcept {
+    return *members_[hash % members_.size()];
+  }
+  // The member with most room, as far as is known without looking at the readers' lines; looks if
+  // even that one has less than half of its lane.
+  [[nodiscard]] turn_output& any() const noexcept;
+  // Bytes of the smallest lane.
+  [[nodiscard]] std::uint64_t lane_bytes_min() const noexcept;
+
+ private:
+  std::vector<turn_output*> members_;
+};
+
+// Why a turn cannot commit as it stands.
+enum class turn_fault : std::uint8_t {
+  none,
+  lane_full,     // Waits for its reader.
+  lane_too_big,  // Cannot ever fit.
+  cells_full,    // The worker's arena is used up.
+  list_full,     // More changed cells than the list holds: try fewer messages a turn.
+};
+
+class turn {
+ public:
+  using root_values = versioned<7>::values;
+
+  // REQUIRES: recover() has run for this slot in this incarnation.
+  turn(control& own, std::byte* arena, std::uint64_t arena_bytes);
+  turn(const turn&) = delete;
+  turn& operator=(const turn&) = delete;
+
+  // --- for handlers -------------------------------------------------------------------------
+  // Builds a T in place and stages it on one lane. `build` gets the FlatBufferBuilder and returns
+  // the root's offset. Anything but ok dooms the turn: it will be aborted and, if the lane was
+  // full, tried again when there is room. A handler need not look at the answer.
+  template <class T, class Build>
+  status send(turn_output& to, Build&& build) {
+    if (fault_ != turn_fault::none) return status::full;
+    flatbuffers::FlatBufferBuilder& fbb = builder_->begin(to.lane);
+    fbb.Finish(std::forward<Build>(build)(fbb));
+    const status sent = builder_->end(message_kind<T>(), hops_);
+    if (sent == status::ok) [[likely]] {
+      if (!to.touched) touch(to);
+    } else {
+      refuse(to, sent, builder_->size());
+    }
+    return sent;
+  }
+  // Stages a copy of raw bytes.
+  status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind);
+
+  // The message in hand is handed in again in the next turn; what was done so far commits.
+  void again() noexcept { again_ = true; }
+  // Stamp of the message in hand; 0 in a source's turn.
+  [[nodiscard]] std::uint64_t message_stamp() const noexcept { return message_stamp_; }
+  // The stamp that this turn would get if nothing more were taken.
+  [[nodiscard]] std::uint64_t stamp() const noexcept { return clock_.next(); }
+  // Something of another worker was read that was written at `stamp`.
+  void see(std::uint64_t stamp) noexcept { clock_.see(stamp); }
+
+  // --- for cells ----------------------------------------------------------------------------
+  [[nodiscard]] std::uint64_t commit_word() const noexcept { return clock_.commit(); }
+  [[nodiscard]] std::byte* arena() const noexcept { return arena_; }
+  [[nodiscard]] std::uint64_t arena_bytes() const noexcept { return arena_bytes_; }
+  // The account of the arena as this turn sees it. value[0] is the end of what is used.
+  [[nodiscard]] const root_values& root() const noexcept { return root_; }
+  void set_root(const root_values& value) noexcept {
+    root_ = value;
+    root_changed_ = true;
+  }
+  // Lists a cell, or an index word, before it is changed. False: the turn is doomed.
+  [[nodiscard]] bool touch_cell(std::uint64_t arena_offset) noexcept { return list(arena_offset); }
+  [[nodiscard]] bool touch_index(std::uint64_t arena_offset) noexcept {
+    return list(arena_offset | index_mark);
+  }
+  void refuse_cells() noexcept {
+    if (fault_ == turn_fault::none) fault_ = turn_fault::cells_full;
+  }
+
+  // --- for the loop -------------------------------------------------------------------------
+  turn_output& add_output(lane_writer lane, doorbell_line& reader_bell, std::uint32_t reader_slot);
+  turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
+  [[nodiscard]] std::span<const std::unique_ptr<turn_input>> inputs() const noexcept {
+    return inputs_;
+  }
+  [[nodiscard]] std::span<const std::unique_ptr<turn_output>> outputs() const noexcept {
+    return outputs_;
+  }
+
+  // A message from `from` is part of the turn: its handler runs next.
+  void take(turn_input& from, const message_view& message) noexcept {
+    clock_.see(message.stamp);
+    message_stamp_ = message.stamp;
+    hops_ = static_cast<std::uint8_t>(message.hops + 1);
+    again_ = false;
+    (void)from;
+  }
+  // The handler has run and the message shall not come again.
+  static void consume(turn_input& from, const message_view& message) noexcept {
+    from.lane.take(message);
+  }
+  void begin_source() noexcept {
+    message_stamp_ = 0;
+    hops_ = 0;
+    again_ = false;
+  }
+  [[nodiscard]] bool wants_again() const noexcept { return again_; }
+
+  [[nodiscard]] turn_fault fault() const noexcept { return fault_; }
+  // Where it happened, the message's payload bytes, and the bytes of the lane that the turn would
+  // need up to and with that message.
+  [[nodiscard]] turn_output* fault_lane() const noexcept { return fault_lane_; }
+  [[nodiscard]] std::uint64_t fault_bytes() const noexcept { return fault_bytes_; }
+  [[nodiscard]] std::uint64_t fault_ring_bytes() const noexcept { return fault_ring_bytes_; }
+  // Whether a lane used in this turn, or the list, has little left: a good moment to commit.
+  [[nodiscard]] bool is_nearly_full() const noexcept;
+  [[nodiscard]] bool is_empty() const noexcept;
+
+  // REQUIRES: fault() == none.
+  void commit() noexcept;
+  void abort() noexcept;
+  // Rings whoever writes to this worker and sleeps; called before it sleeps itself.
+  void ring_writers() noexcept;
+
+  static constexpr std::uint64_t index_mark = std::uint64_t{1} << 63;
+
+ private:
+  void touch(turn_output& to) {
+    to.touched = true;
+    touched_outputs_.push_back(&to);
+  }
+  void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
+  bool list(std::uint64_t entry) noexcept;
+
+  control* own_;
+  std::byte* arena_;
+  std::uint64_t arena_bytes_;
+  stamp_clock clock_;
+  std::vector<std::unique_ptr<turn_output>> outputs_;
+  std::vector<std::unique_ptr<turn_input>> inputs_;
+  std::vector<turn_output*> touched_outputs_;  // Reserved for all outputs: never allocates.
+  std::unique_ptr<message_builder> builder_;
+  root_values root_{};
+  bool root_changed_ = false;
+  bool again_ = false;
+  std::uint64_t listed_ = 0;
+  std::uint64_t message_stamp_ = 0;
+  std::uint8_t hops_ = 0;
+  turn_fault fault_ = turn_fault::none;
+  turn_output* fault_lane_ = nullptr;
+  std::uint64_t fault_bytes_ = 0;
+  std::uint64_t fault_ring_bytes_ = 0;
+};
+
+// The first act of an incarnation, under its slot's lock: makes the memory of slot `slot_index`
+// what the last committed turn left, and wakes its neighbours. `own` is the slot's control block,
+// writable. Throws cyto::error when what stands there contradicts itself.
+void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages, std::byte* arena);
+
+}  // namespace cyto

@@ -1,0 +1,84 @@
+// cyto/types.hpp
+//
+// What: the words every layer shares: how a send ends, sizes, and the one hash that all processes
+//   agree on. Nothing here touches memory that another process sees.
+//
+// Who: anybody, from any thread; everything is a constant or a pure function.
+//
+// Layout: `line_bytes` is the grain of every shared structure. It is fixed by the layout version
+//   and not taken from the compiler, because two programs built differently share one segment.
+//
+// Ordering: none.
+//
+// Death: nothing to leave behind.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace cyto {
+
+// Bytes of a cache line as the layout counts them.
+inline constexpr std::size_t line_bytes = 64;
+
+// Bytes of a page as the layout counts them; memory of different writers never shares a page.
+inline constexpr std::size_t page_bytes = 4096;
+
+// How a call on the hot path ends.
+enum class status : std::uint8_t {
+  ok,       // Staged; it becomes visible when the turn commits.
+  full,     // No room now; there will be when the reader has gone on.
+  too_big,  // It can never fit: larger than the lane, or than the worker's cells.
+  closed,   // The other side has gone for good.
+};
+
+constexpr std::string_view to_string(status value) noexcept {
+  switch (value) {
+    case status::ok:
+      return "ok";
+    case status::full:
+      return "full";
+    case status::too_big:
+      return "too_big";
+    case status::closed:
+      return "closed";
+  }
+  return "unknown";
+}
+
+// `value` rounded up to a multiple of `grain`, which is a power of two.
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) noexcept {
+  return (value + grain - 1) & ~(grain - 1);
+}
+
+// A 64-bit hash that is the same in every process and every build: it decides which worker owns a
+// key, so it is part of the layout. Eight bytes a step, multiply and fold (the idea is wyhash's).
+inline std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed = 0) noexcept {
+  constexpr std::uint64_t first = 0x9e3779b97f4a7c15ULL;
+  constexpr std::uint64_t second = 0xd6e8feb86659fd93ULL;
+  std::uint64_t state = (seed ^ first) + bytes.size() * second;
+  const char* from = bytes.data();
+  std::size_t left = bytes.size();
+  const auto mix = [&state](std::uint64_t word) {
+    state = (state ^ word) * second;
+    state ^= state >> 32;
+  };
+  while (left >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from, 8);
+    mix(word);
+    from += 8;
+    left -= 8;
+  }
+  if (left > 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from, left);
+    mix(word);
+  }
+  state *= first;
+  return state ^ (state >> 29);
+}
+
+}  // namespace cyto

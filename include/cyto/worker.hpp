@@ -1,0 +1,124 @@
+// cyto/worker.hpp
+//
+// What: a supervised process that runs turns.
+//       int main(int argc, char** argv) {
+//         return cyto::worker_main(argc, argv, [](cyto::worker& self) {
+//           auto total = self.cell<cyto::counter>("total");
+//           auto billing = self.to("billing");
+//           self.on<Order>([=](const Order& order, cyto::turn& turn) {
+//             total.add(turn, order.amount());
+//             turn.send<Invoice>(billing.member(0), [&](auto& fbb) { return CreateInvoice(fbb); });
+//           });
+//         });
+//       }
+//
+// Who: worker_main() once, by the main thread of a program that a supervisor starts. The setup
+//   function and the handlers run on that thread; nothing else may touch the worker.
+//
+// Layout: private. What outlives the process is in its slot.
+//
+// Ordering:
+//   W1 Handlers are called in causal order (mailbox.hpp), each inside a turn; a turn may hold
+//      several messages. A handler may be called again for a message whose turn did not commit, so
+//      it changes nothing but cells and lanes, and takes nothing that a second call would not find.
+//   W2 A turn that finds a lane full is aborted and tried again when there is room; this is the
+//      `defer` policy, and the only one so far.
+//
+// Death: at any instruction: turn.hpp. A handler that throws cyto::error ends the worker for good;
+//   the text is left in the slot for the supervisor. Any other exception is a crash: the worker is
+//   restarted and the message handed in again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cyto/port.hpp"
+
+namespace cyto {
+
+// How a worker process ends; the supervisor reads it.
+enum worker_exit : int {
+  exit_done = 0,        // Told to stop.
+  exit_refused = 65,    // A failure that a restart would not mend; its text is in the slot.
+  exit_crashed = 70,    // An exception escaped a handler.
+  exit_slot_taken = 75  // Another incarnation still holds the slot.
+};
+
+// What a source's turn has to say.
+enum class produced : std::uint8_t { more, finished };
+
+class worker {
+ public:
+  explicit worker(slot& place) noexcept : slot_(&place) {}
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  [[nodiscard]] std::string_view name() const noexcept { return slot_->entry().name; }
+  // A value from the topology's settings of this worker. The first form throws if there is none.
+  [[nodiscard]] std::string setting(std::string_view key) const;
+  [[nodiscard]] std::string setting(std::string_view key, std::string_view otherwise) const;
+
+  // The cell of that name, found or made. Also possible inside a handler.
+  template <class Kind>
+  Kind cell(std::string_view cell_name) {
+    return slot_->cells().cell<Kind>(cell_name);
+  }
+  // The lanes to a group of workers. Throws when the topology has none.
+  [[nodiscard]] output to(std::string_view group) const { return slot_->to(group); }
+
+  // Registers f(const T&, turn&) for messages of type T. Throws if two types have one number.
+  template <class T, class F>
+  void on(F handler) {
+    add_handler(message_kind<T>(), T::GetFullyQualifiedName(),
+                [handler = std::move(handler)](const message_view& view, turn& in) mutable {
+                  const T* message = open_message<T>(view);
+                  if (message != nullptr) handler(*message, in);
+                  return message != nullptr;
+                });
+  }
+  // Registers produce(turn&), called whenever there is room until it answers `finished`. Its
+  // position belongs into a cell: the turn is called again if it did not commit.
+  void source(std::function<produced(turn&)> produce) { produce_ = std::move(produce); }
+  // Shown by status and by the progress line. Units are the worker's own.
+  void progress(std::uint64_t done, std::uint64_t total) noexcept;
+  // Messages a turn takes at most; 1 to 4096.
+  void batch(std::size_t messages_max);
+
+  // Runs turns until the supervisor says stop. `nudge` is a descriptor that wakes the supervisor.
+  void run(int nudge);
+
+ private:
+  struct handler_entry {
+    std::uint32_t kind;
+    const char* type_name;
+    std::function<bool(const message_view&, turn&)> call;
+  };
+  void add_handler(std::uint32_t kind, const char* type_name,
+                   std::function<bool(const message_view&, turn&)> call);
+  void handle(const message_view& view);
+  bool run_turn();
+  bool produce_turn();
+  bool resolve_fault(std::size_t handled);
+  void wait_for_room(turn_output& lane, std::uint64_t bytes);
+  void sleep();
+  [[nodiscard]] system_phase phase() const noexcept;
+  void tell_supervisor() const noexcept;
+
+  slot* slot_;
+  std::vector<handler_entry> handlers_;
+  std::function<produced(turn&)> produce_;
+  std::size_t batch_max_ = 256;
+  std::size_t limit_ = 256;  // Of the next turn: lowered after one that was too large.
+  std::uint64_t turns_told_ = ~std::uint64_t{0};
+  int nudge_ = -1;
+};
+
+// The body of a worker program's main(): takes the slot that the supervisor names, recovers it,
+// calls `setup`, runs turns. Returns the exit code.
+int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup);
+
+}  // namespace cyto

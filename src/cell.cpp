@@ -1,0 +1,173 @@
+#include "cyto/cell.hpp"
+
+#include <bit>
+#include <new>
+
+namespace cyto {
+namespace {
+
+constexpr std::uint64_t first_index_words = 256;
+constexpr std::uint64_t low_half = 0xffffffffU;
+
+std::uint64_t index_offset(std::uint64_t packed) noexcept { return packed & ~std::uint64_t{63}; }
+std::uint64_t index_words(std::uint64_t packed) noexcept {
+  return packed == 0 ? 0 : std::uint64_t{1} << (packed & 63);
+}
+
+const char* name_of(const cell_record& cell) noexcept {
+  return reinterpret_cast<const char*>(&cell + 1);
+}
+char* bytes_of(member_record& member) noexcept { return reinterpret_cast<char*>(&member + 1); }
+
+}  // namespace
+
+template <class Same>
+std::uint64_t cell_store::find(root_word index, std::uint64_t hash, Same same) const noexcept {
+  const std::uint64_t packed = turn_->root()[index];
+  const std::uint64_t words = index_words(packed);
+  if (words == 0) return 0;
+  const std::uint64_t base = index_offset(packed);
+  const std::uint64_t hash32 = hash >> 32;
+  for (std::uint64_t i = hash32;; ++i) {
+    const std::uint64_t entry = at<word<std::uint64_t>>(base + (i & (words - 1)) * 8).own();
+    if (entry == 0) return 0;
+    if ((entry >> 32) == hash32 && same((entry & low_half) * 8)) return (entry & low_half) * 8;
+  }
+}
+
+std::uint64_t cell_store::take(std::uint64_t bytes, std::uint64_t grain) noexcept {
+  turn::root_values root = turn_->root();
+  const std::uint64_t begin =
+      round_up(std::max<std::uint64_t>(root[root_end], line_bytes), grain);  // 0 means "none".
+  if (bytes > turn_->arena_bytes() || begin > turn_->arena_bytes() - bytes) {
+    turn_->refuse_cells();
+    return 0;
+  }
+  root[root_end] = begin + bytes;
+  turn_->set_root(root);
+  return begin;
+}
+
+// Makes room for one more word: an index is at most half full. The new one stands above the
+// committed end, so the old one stays good until the turn commits, and for readers after it.
+bool cell_store::grow(root_word index, std::uint64_t count) noexcept {
+  const std::uint64_t packed = turn_->root()[index];
+  const std::uint64_t words = index_words(packed);
+  if (count * 2 < words) return true;
+  const std::uint64_t new_words = words == 0 ? first_index_words : words * 4;
+  const std::uint64_t begin = take(new_words * 8, line_bytes);
+  if (begin == 0) return false;
+  std::memset(turn_->arena() + begin, 0, new_words * 8);
+  for (std::uint64_t i = 0; i < words; ++i) {
+    const std::uint64_t entry = at<word<std::uint64_t>>(index_offset(packed) + i * 8).own();
+    if (entry == 0) continue;
+    std::uint64_t to = entry >> 32;
+    while (at<word<std::uint64_t>>(begin + (to & (new_words - 1)) * 8).own() != 0) ++to;
+    at<word<std::uint64_t>>(begin + (to & (new_words - 1)) * 8).stage(entry);
+  }
+  turn::root_values root = turn_->root();
+  root[index] = begin | static_cast<std::uint64_t>(std::countr_zero(new_words));
+  turn_->set_root(root);
+  return true;
+}
+
+bool cell_store::put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept {
+  const std::uint64_t packed = turn_->root()[index];
+  const std::uint64_t words = index_words(packed);
+  for (std::uint64_t i = hash >> 32;; ++i) {
+    const std::uint64_t offset = index_offset(packed) + (i & (words - 1)) * 8;
+    auto& entry = at<word<std::uint64_t>>(offset);
+    if (entry.own() != 0) continue;
+    if (!turn_->touch_index(offset)) return false;
+    entry.publish((hash >> 32) << 32 | target / 8);
+    return true;
+  }
+}
+
+std::uint64_t cell_store::find_or_make(std::string_view name, cell_kind kind) {
+  const std::uint64_t hash = hash_bytes(name);
+  const std::uint64_t found = find(root_directory, hash, [&](std::uint64_t offset) {
+    const auto& cell = at<cell_record>(offset);
+    return cell.hash == hash && cell.name_bytes == name.size() &&
+           std::memcmp(name_of(cell), name.data(), name.size()) == 0;
+  });
+  if (found == 0) return make(name, kind, hash);
+  if (at<cell_record>(found).kind == static_cast<std::uint32_t>(kind)) return found;
+  throw error(error_code::bad_input, "cell '" + std::string(name.substr(0, 200)) + "'",
+              "it is of kind " + std::to_string(at<cell_record>(found).kind) +
+                  ", asked for as kind " + std::to_string(static_cast<std::uint32_t>(kind)),
+              {}, "give the two cells two names");
+}
+
+std::uint64_t cell_store::make(std::string_view name, cell_kind kind, std::uint64_t hash) {
+  if (name.size() > cell_name_bytes_max) {
+    throw error(error_code::bad_input, "cell '" + std::string(name.substr(0, 60)) + "...'",
+                "its name has " + bytes_text(name.size()),
+                "at most " + bytes_text(cell_name_bytes_max) + " are possible");
+  }
+  if (!grow(root_directory, turn_->root()[root_cells])) return 0;
+  const std::uint64_t begin = take(sizeof(cell_record) + name.size(), line_bytes);
+  if (begin == 0) return 0;
+  auto& cell = *new (turn_->arena() + begin) cell_record;
+  cell.value.stage(0, {});
+  cell.value.seal(0, tag_void);
+  cell.value.seal(1, tag_void);
+  cell.previous = turn_->root()[root_last_cell];
+  cell.hash = hash;
+  cell.kind = static_cast<std::uint32_t>(kind);
+  cell.name_bytes = static_cast<std::uint32_t>(name.size());
+  std::memcpy(turn_->arena() + begin + sizeof(cell_record), name.data(), name.size());
+  if (!turn_->touch_cell(begin)) return 0;
+  cell.value.stage(0, {});
+  if (!put(root_directory, hash, begin)) return 0;
+  turn::root_values root = turn_->root();
+  ++root[root_cells];
+  root[root_last_cell] = begin;
+  turn_->set_root(root);
+  return begin;
+}
+
+cell_value cell_store::load(std::uint64_t cell) const noexcept {
+  const auto& value = at<cell_record>(cell).value;
+  if (value.is_staged(0)) return value.own(0);
+  if (value.is_staged(1)) return value.own(1);
+  return value.own_current(turn_->commit_word());
+}
+
+bool cell_store::store(std::uint64_t cell, const cell_value& to) noexcept {
+  auto& value = at<cell_record>(cell).value;
+  if (value.is_staged(0) || value.is_staged(1)) {
+    value.stage(value.is_staged(0) ? 0 : 1, to);
+    return true;
+  }
+  if (!turn_->touch_cell(cell)) return false;
+  value.stage(1 - (value.current(turn_->commit_word()) & 1), to);
+  return true;
+}
+
+bool cell_store::add_member(std::uint64_t cell, std::string_view bytes) noexcept {
+  const std::uint64_t hash = hash_bytes(bytes, at<cell_record>(cell).hash);
+  const auto cell8 = static_cast<std::uint32_t>(cell / 8);
+  const std::uint64_t found = find(root_members, hash, [&](std::uint64_t offset) {
+    auto& member = at<member_record>(offset);
+    return member.cell8 == cell8 && member.bytes == bytes.size() &&
+           std::memcmp(bytes_of(member), bytes.data(), bytes.size()) == 0;
+  });
+  if (found != 0) return false;
+  if (!grow(root_members, turn_->root()[root_member_count])) return false;
+  const std::uint64_t begin = take(sizeof(member_record) + bytes.size(), 8);
+  if (begin == 0) return false;
+  cell_value value = load(cell);
+  auto& member = at<member_record>(begin);
+  member = {static_cast<std::uint32_t>(value[1] / 8), cell8,
+            static_cast<std::uint32_t>(bytes.size())};
+  std::memcpy(bytes_of(member), bytes.data(), bytes.size());
+  if (!put(root_members, hash, begin)) return false;
+  turn::root_values root = turn_->root();
+  ++root[root_member_count];
+  turn_->set_root(root);
+  value = {value[0] + 1, begin, value[2] + bytes.size()};
+  return store(cell, value);
+}
+
+}  // namespace cyto

@@ -1,0 +1,85 @@
+// Address space. Boost.Interprocess maps the memory; a memfd has no class there, so `handle` lends
+// it the descriptor.
+#include <sys/mman.h>
+
+#include <boost/interprocess/mapped_region.hpp>
+#include <cerrno>
+#include <utility>
+
+#include "cyto/segment.hpp"
+
+namespace cyto {
+namespace {
+
+namespace bip = boost::interprocess;
+
+struct handle {
+  int fd;
+  [[nodiscard]] bip::mapping_handle_t get_mapping_handle() const {
+    return bip::ipcdetail::mapping_handle_from_file_handle(fd);
+  }
+};
+
+bip::mapped_region map_at(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable,
+                          void* address) {
+  try {
+    return {handle{fd},
+            writable ? bip::read_write : bip::read_only,
+            static_cast<bip::offset_t>(offset),
+            bytes,
+            address,
+            address == nullptr ? bip::default_map_options : MAP_FIXED};
+  } catch (const bip::interprocess_exception& failure) {
+    throw error(error_code::failed, "memory", "cannot map " + bytes_text(bytes), failure.what(),
+                "raise the address space limit (ulimit -v) or make the lanes smaller");
+  }
+}
+
+}  // namespace
+
+struct mapping::regions {
+  bip::mapped_region first;
+  bip::mapped_region second;
+};
+
+mapping::mapping() noexcept = default;
+mapping::mapping(mapping&& other) noexcept
+    : regions_(std::move(other.regions_)), data_(std::exchange(other.data_, nullptr)) {}
+mapping& mapping::operator=(mapping&& other) noexcept {
+  regions_ = std::move(other.regions_);
+  data_ = std::exchange(other.data_, nullptr);
+  return *this;
+}
+mapping::~mapping() = default;
+
+mapping::mapping(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable)
+    : regions_(std::make_unique<regions>()) {
+  regions_->first = map_at(fd, offset, bytes, writable, nullptr);
+  data_ = static_cast<std::byte*>(regions_->first.get_address());
+}
+
+mapping mapping::twice(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable) {
+  mapping out;
+  out.regions_ = std::make_unique<regions>();
+  // Address space for both, then each half over it; what a failure leaves is given back.
+  void* room =
+      mmap(nullptr, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) {
+    throw_errno(errno, error_code::failed, "memory",
+                "no address space for " + bytes_text(2 * bytes),
+                "raise the address space limit (ulimit -v)");
+  }
+  out.data_ = static_cast<std::byte*>(room);
+  bool first_stands = false;
+  try {
+    out.regions_->first = map_at(fd, offset, bytes, writable, out.data_);
+    first_stands = true;
+    out.regions_->second = map_at(fd, offset, bytes, writable, out.data_ + bytes);
+  } catch (...) {
+    munmap(first_stands ? out.data_ + bytes : out.data_, first_stands ? bytes : 2 * bytes);
+    throw;
+  }
+  return out;
+}
+
+}  // namespace cyto

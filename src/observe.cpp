@@ -1,0 +1,250 @@
+#include "cyto/observe.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "cyto/cell.hpp"
+#include "cyto/lane.hpp"
+#include "rendezvous.hpp"
+#include "verbs.hpp"
+
+namespace cyto {
+namespace {
+
+constexpr int settle_tries = 64;
+
+const char* text_of(slot_state state) {
+  switch (state) {
+    case slot_state::empty:
+      return "empty";
+    case slot_state::starting:
+      return "starting";
+    case slot_state::ready:
+      return "ready";
+    case slot_state::stopped:
+      return "stopped";
+    case slot_state::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+struct lane_ends {
+  versioned<3>::values sent{};
+  versioned<3>::values taken{};
+  bool read = false;
+};
+
+lane_ends read_ends(const segment& from, const lane_entry& lane) {
+  lane_ends out;
+  std::uint64_t seen = 0;
+  // The reader's end first: what was delivered then was accepted before.
+  out.read =
+      from.input_of(lane).taken.read(from.control_of(lane.reader_slot).commit, out.taken, seen) &&
+      from.output_of(lane).sent.read(from.control_of(lane.writer_slot).commit, out.sent, seen);
+  return out;
+}
+
+lane_status status_of(const segment& from, const lane_entry& lane) {
+  lane_status out;
+  out.name =
+      std::string(from.slot(lane.writer_slot).name) + " -> " + from.slot(lane.reader_slot).name;
+  out.lane_bytes = lane.ring_bytes;
+  out.fenced = from.input_of(lane).fenced.observe() != 0;
+  const mapping memory = from.map_ring(lane, false);
+  const lane_ring where{memory.data(), lane.ring_bytes};
+  lane_ends before = read_ends(from, lane);
+  for (int i = 0; i < settle_tries && !out.settled; ++i) {
+    const std::uint64_t commit = from.control_of(lane.writer_slot).commit.observe();
+    const lane_walk found = walk(where, before.taken[0], commit);
+    const lane_ends after = read_ends(from, lane);
+    out.settled =
+        before.read && after.read && before.taken == after.taken && before.sent == after.sent;
+    if (out.settled) {
+      out.in_flight = found.count;
+      out.balanced = found.sound && found.position == after.sent[0];
+    }
+    before = after;
+  }
+  out.accepted = before.sent[1];
+  out.accepted_payload_bytes = before.sent[2];
+  out.delivered = before.taken[1];
+  out.dropped = before.taken[2];
+  out.backlog_bytes = before.sent[0] - std::min(before.sent[0], before.taken[0]);
+  const std::uint64_t gone = out.delivered + out.dropped;
+  if (out.settled) {
+    out.balanced = out.balanced && out.accepted == gone + out.in_flight;
+  } else {
+    out.balanced = before.read && out.accepted >= gone && out.backlog_bytes <= out.lane_bytes;
+    out.in_flight = out.accepted - std::min(out.accepted, gone);
+  }
+  return out;
+}
+
+[[noreturn]] void refuse_cells(const segment& from, std::uint32_t slot_index) {
+  throw error(error_code::failed, "cells of worker " + std::string(from.slot(slot_index).name),
+              "their links lead out of their memory", "it was overwritten",
+              "stop the system and start it again");
+}
+
+}  // namespace
+
+std::vector<worker_status> workers_of(const segment& from) {
+  std::vector<worker_status> out;
+  for (std::uint32_t i = 0; i < from.slot_count(); ++i) {
+    const slot_entry& entry = from.slot(i);
+    const control& own = from.control_of(i);
+    const board_slot& board = from.board_of(i);
+    worker_status each;
+    each.name = entry.name;
+    each.group = entry.group;
+    each.pid = own.pid.observe();
+    const auto state = static_cast<slot_state>(own.state.observe());
+    const bool held = slot_lock::is_held(from, i);
+    const bool should_live = state == slot_state::starting || state == slot_state::ready;
+    each.state = should_live && !held ? "dead" : text_of(state);
+    each.is_source = (entry.flags & slot_is_source) != 0;
+    each.finished = own.finished.observe() != 0;
+    each.incarnation = own.incarnation.observe();
+    each.restarts = board.restarts.observe();
+    each.kills = board.kills.observe();
+    each.turns = own.turns.observe();
+    each.aborts = own.aborts.observe();
+    each.parks = own.parks.observe();
+    each.stamp = own.commit.observe();
+    each.progress_done = own.progress_done.observe();
+    each.progress_total = own.progress_total.observe();
+    versioned<7>::values root{};
+    std::uint64_t seen = 0;
+    if (own.root.read(own.commit, root, seen)) {
+      each.cells = root[root_cells];
+      each.cells_used_bytes = root[root_end];
+    }
+    each.cells_bytes = entry.arena_bytes;
+    out.push_back(std::move(each));
+  }
+  return out;
+}
+
+std::vector<lane_status> lanes_of(const segment& from) {
+  std::vector<lane_status> out;
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i)
+    out.push_back(status_of(from, from.lane(i)));
+  return out;
+}
+
+bool is_quiet(const segment& from) {
+  for (std::uint32_t i = 0; i < from.slot_count(); ++i) {
+    if ((from.slot(i).flags & slot_is_source) != 0 && from.control_of(i).finished.observe() == 0) {
+      return false;
+    }
+  }
+  versioned<3>::values values{};
+  std::uint64_t seen = 0;
+  std::vector<std::uint64_t> gone;
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (!from.input_of(lane).taken.read(from.control_of(lane.reader_slot).commit, values, seen)) {
+      return false;
+    }
+    gone.push_back(values[1] + values[2]);
+  }
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (!from.output_of(lane).sent.read(from.control_of(lane.writer_slot).commit, values, seen) ||
+        values[1] != gone[i]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void each_cell(const segment& from, std::uint32_t slot_index,
+               void (*visit)(void* to, const cell_view& cell), void* to) {
+  const slot_entry& entry = from.slot(slot_index);
+  const control& own = from.control_of(slot_index);
+  versioned<7>::values root{};
+  std::uint64_t seen = 0;
+  if (!own.root.read(own.commit, root, seen)) return;
+  std::uint64_t offset = root[root_last_cell];
+  for (std::uint64_t left = root[root_cells]; left > 0; --left) {
+    if (offset == 0 || offset % line_bytes != 0 || offset > entry.arena_bytes ||
+        sizeof(cell_record) > entry.arena_bytes - offset) {
+      refuse_cells(from, slot_index);
+    }
+    const auto& cell = *from.at<cell_record>(entry.arena_offset + offset);
+    const std::uint64_t name_offset = offset + sizeof(cell_record);
+    if (cell.name_bytes > entry.arena_bytes - name_offset) refuse_cells(from, slot_index);
+    cell_value value{};
+    if (!cell.value.read(own.commit, value, seen)) refuse_cells(from, slot_index);
+    visit(to, {{from.at<char>(entry.arena_offset + name_offset), cell.name_bytes},
+               cell.kind,
+               {value[0], value[1], value[2]}});
+    offset = cell.previous;
+  }
+}
+
+segment find_system(const std::string& name) {
+  const file connection = connect_to(name);
+  packet reply{};
+  std::vector<file> fds;
+  if (connection && send_packet(connection.get(), {verb_attach, 0}, {}) &&
+      receive_packet(connection.get(), reply, fds, 5000) && reply.verb == verb_attach &&
+      !fds.empty()) {
+    return segment::attach(fds.front().release());
+  }
+  // No supervisor answers: any worker's descriptor is the same memory.
+  for (const memfd_holder& holder : find_memfd_holders(memfd_tag(name))) {
+    const int fd = ::open(holder.path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) return segment::attach(fd);
+  }
+  throw error(error_code::no_such_system, "system " + name, "does not run", {},
+              "start it with `cyto run`, or see `cyto ps`");
+}
+
+void stop_system(const std::string& name) {
+  const segment where = find_system(name);
+  packet reply{};
+  std::vector<file> unwanted;
+  const file connection = connect_to(name);
+  file supervisor_process;
+  if (connection && send_packet(connection.get(), {verb_stop, 0}, {}) &&
+      receive_packet(connection.get(), reply, unwanted, 5000) && reply.verb == verb_stop) {
+    supervisor_process = open_process(reply.value);
+  }
+  if (supervisor_process) {
+    pollfd gone{supervisor_process.get(), POLLIN, 0};
+    poll(&gone, 1, -1);
+    return;
+  }
+  // Nobody supervises: each worker whose slot is held is killed; its memory goes with the last one.
+  for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
+    const control& own = where.control_of(i);
+    const auto pid = static_cast<pid_t>(own.pid.observe());
+    if (pid == 0 || !slot_lock::is_held(where, i)) continue;
+    const file process = open_process(pid);
+    if (!process || process_start_time(pid) != own.start_time.observe()) continue;
+    syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+    pollfd gone{process.get(), POLLIN, 0};
+    poll(&gone, 1, -1);
+  }
+  forget_socket(name);
+}
+
+std::vector<std::string> system_names() {
+  std::vector<std::string> out;
+  for (const std::string& tag : find_memfd_tags()) {
+    const std::size_t end = tag.rfind(':');
+    const std::string name = tag.substr(5, end - 5);
+    if (memfd_tag(name) == tag) out.push_back(name);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace cyto

@@ -1,0 +1,48 @@
+// Where programs meet: one unix socket a name in the runtime folder. Descriptors are handed over
+// with SCM_RIGHTS, the other side's user is taken from the kernel (SO_PEERCRED).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "process.hpp"
+
+namespace cyto {
+
+// $XDG_RUNTIME_DIR/cyto, or /run/cyto for root, else a 0700 folder under the temporary folder. Made
+// if it is not there. Throws when it belongs to somebody else.
+std::string runtime_folder();
+
+std::string socket_path(const std::string& name);
+
+// The tag of the memfd that belongs to the socket: it tells apart systems of one name in two
+// runtime folders.
+std::string memfd_tag(const std::string& name);
+
+struct packet {
+  std::uint32_t verb = 0;
+  std::int32_t value = 0;
+};
+
+// Listens under that name. Not open when somebody alive listens there already; a socket whose owner
+// is gone is replaced. `inheritable` holders are other processes that were handed the listener.
+file listen_at(const std::string& name);
+
+// Removes the socket file. For whoever is the last.
+void forget_socket(const std::string& name) noexcept;
+
+// Not open when nobody listens.
+file connect_to(const std::string& name);
+
+// A connection of this user's (or root's), or not open: none waits, or it was another user's.
+file accept_from(int listener) noexcept;
+
+bool send_packet(int to, const packet& what, const std::vector<int>& fds) noexcept;
+// False on time-out, end, or a malformed packet.
+bool receive_packet(int from, packet& what, std::vector<file>& fds, int timeout_ms) noexcept;
+
+// The process that called listen() on the other side; 0 when unknown.
+int peer_pid(int connection) noexcept;
+
+}  // namespace cyto

@@ -1,0 +1,106 @@
+// The holder's side of a slot.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cyto/port.hpp"
+#include "process.hpp"
+
+namespace cyto {
+namespace {
+
+const struct control& control_at(const mapping& pages) {
+  return *reinterpret_cast<const control*>(pages.data());
+}
+
+}  // namespace
+
+slot::slot(const segment& from, std::uint32_t index)
+    : segment_(&from), index_(index), lock_(from, index) {
+  const slot_entry& mine = from.slot(index);
+  if (!lock_.held()) {
+    throw error(error_code::already_running, "slot " + std::string(mine.name),
+                "process " + std::to_string(from.control_of(index).pid.observe()) + " holds it", {},
+                "one process at a time can");
+  }
+  own_pages_ = from.map(mine.control_offset, mine.control_bytes);
+  if (mine.arena_bytes != 0) arena_ = from.map(mine.arena_offset, mine.arena_bytes);
+  own_ = reinterpret_cast<control*>(own_pages_.data());
+  own_->state.publish(static_cast<std::uint32_t>(slot_state::starting));
+  own_->pid.publish(static_cast<std::uint32_t>(getpid()));
+  own_->start_time.publish(process_start_time(getpid()));
+  own_->incarnation.publish(own_->incarnation.own() + 1);
+  recover(from, index, own_pages_.data(), arena_.data());
+
+  bells_ = from.map_doorbells();
+  auto* bell = reinterpret_cast<doorbell_line*>(bells_.data());
+  bell_ = std::make_unique<doorbell>(bell[index]);
+  bell_->cancel();
+  turn_ = std::make_unique<turn>(*own_, arena_.data(), mine.arena_bytes);
+  auto* inputs = reinterpret_cast<input_line*>(own_pages_.data() + sizeof(control));
+  auto* outputs = reinterpret_cast<output_line*>(inputs + mine.input_count);
+  const std::uint64_t commit = control_at(own_pages_).commit.observe();
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (lane.writer_slot == index) {
+      rings_.push_back(from.map_ring(lane, true));
+      turn_->add_output(
+          lane_writer({rings_.back().data(), lane.ring_bytes}, outputs[lane.writer_index],
+                      from.input_of(lane).read_published, commit),
+          bell[lane.reader_slot], lane.reader_slot);
+    }
+    if (lane.reader_slot == index) {
+      rings_.push_back(from.map_ring(lane, false));
+      turn_->add_input(
+          lane_reader({rings_.back().data(), lane.ring_bytes}, inputs[lane.reader_index],
+                      from.control_of(lane.writer_slot).commit, commit),
+          bell[lane.writer_slot], lane.writer_slot);
+    }
+  }
+  mailbox_ = std::make_unique<mailbox>(turn_->inputs());
+  cells_ = std::make_unique<cell_store>(*turn_);
+}
+
+slot::~slot() {
+  if (own_ == nullptr || turn_ == nullptr) return;
+  if (own_->state.own() != static_cast<std::uint32_t>(slot_state::failed)) {
+    set_state(slot_state::stopped);
+  }
+  full_fence();
+  for (const auto& each : turn_->outputs()) wake(*each->reader_bell);
+  for (const auto& each : turn_->inputs()) wake(*each->writer_bell);
+}
+
+output slot::to(std::string_view group) const {
+  std::vector<turn_output*> members;
+  std::string there;
+  for (const auto& each : turn_->outputs()) {
+    const slot_entry& reader = segment_->slot(each->reader_slot);
+    if (group == reader.group) members.push_back(each.get());
+    if (there.find(reader.group) == std::string::npos) there += std::string(" ") + reader.group;
+  }
+  if (members.empty()) {
+    throw error(error_code::bad_input, "worker " + std::string(entry().name),
+                "has no lane to '" + std::string(group) + "'",
+                there.empty() ? "it has none at all" : "it has lanes to:" + there,
+                "add one to the topology");
+  }
+  std::sort(members.begin(), members.end(), [this](const turn_output* a, const turn_output* b) {
+    return segment_->slot(a->reader_slot).member < segment_->slot(b->reader_slot).member;
+  });
+  return output(std::move(members));
+}
+
+void slot::set_state(slot_state state) noexcept {
+  own_->state.publish(static_cast<std::uint32_t>(state));
+}
+
+void slot::leave_failure(error_code code, std::string_view text) noexcept {
+  const std::size_t bytes = std::min(text.size(), failure_bytes_max);
+  std::copy_n(text.data(), bytes, own_->failure_text);
+  own_->failure_code.stage(static_cast<std::uint32_t>(code));
+  own_->failure_bytes.publish(static_cast<std::uint32_t>(bytes));
+  set_state(slot_state::failed);
+}
+
+}  // namespace cyto

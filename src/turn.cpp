@@ -1,0 +1,235 @@
+#include "cyto/turn.hpp"
+
+namespace cyto {
+namespace {
+
+using cell_versions = versioned<3>;
+
+cell_versions& cell_at(std::byte* arena, std::uint64_t offset) noexcept {
+  return *reinterpret_cast<cell_versions*>(arena + offset);
+}
+
+// Undoes what a turn that did not commit has left in the cells. `end` is where the committed part
+// of the arena ends. Offsets are checked: in recovery they are another process' bytes.
+void wipe_touched(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint64_t count,
+                  std::uint64_t commit, std::uint64_t end) noexcept {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t entry = own.touched[i].own();
+    const std::uint64_t offset = entry & ~turn::index_mark;
+    if ((entry & turn::index_mark) != 0) {
+      if (offset % 8 != 0 || offset + 8 > arena_bytes) continue;
+      auto& index = *reinterpret_cast<word<std::uint64_t>*>(arena + offset);
+      if ((index.own() & 0xffffffffU) * 8 >= end) index.publish(0);
+    } else {
+      if (offset % line_bytes != 0 || offset + sizeof(cell_versions) > arena_bytes) continue;
+      cell_at(arena, offset).wipe(commit);
+    }
+  }
+}
+
+}  // namespace
+
+turn_output& output::any() const noexcept {
+  turn_output* best = members_[0];
+  for (turn_output* each : members_) {
+    if (each->lane.room_seen() > best->lane.room_seen()) best = each;
+  }
+  if (best->lane.room_seen() * 2 >= best->lane.capacity_bytes()) return *best;
+  for (turn_output* each : members_) {
+    if (each->lane.room() > best->lane.room()) best = each;
+  }
+  return *best;
+}
+
+std::uint64_t output::lane_bytes_min() const noexcept {
+  std::uint64_t least = lane_bytes_max;
+  for (const turn_output* each : members_) least = std::min(least, each->lane.capacity_bytes());
+  return least;
+}
+
+turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes)
+    : own_(&own),
+      arena_(arena),
+      arena_bytes_(arena_bytes),
+      clock_(own.commit.observe()),
+      builder_(std::make_unique<message_builder>()),
+      root_(own.root.own_current(clock_.commit())) {}
+
+turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
+                              std::uint32_t reader_slot) {
+  outputs_.push_back(std::make_unique<turn_output>(turn_output{lane, &reader_bell, reader_slot}));
+  touched_outputs_.reserve(outputs_.size());
+  return *outputs_.back();
+}
+
+turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
+                            std::uint32_t writer_slot) {
+  inputs_.push_back(std::make_unique<turn_input>(turn_input{lane, &writer_bell, writer_slot}));
+  return *inputs_.back();
+}
+
+status turn::send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) {
+  if (fault_ != turn_fault::none) return status::full;
+  const std::uint32_t kind_hops = (kind & 0xffffffU) | std::uint32_t{hops_} << 24;
+  const status sent = to.lane.append(data, size, kind_hops, false);
+  if (sent != status::ok) {
+    refuse(to, sent, size);
+  } else if (!to.touched) {
+    touch(to);
+  }
+  return sent;
+}
+
+void turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
+  fault_ = why == status::full ? turn_fault::lane_full : turn_fault::lane_too_big;
+  fault_lane_ = &to;
+  fault_bytes_ = bytes;
+  fault_ring_bytes_ = to.lane.staged_ring_bytes() + record_bytes(bytes, true) + line_bytes;
+}
+
+bool turn::list(std::uint64_t entry) noexcept {
+  if (fault_ != turn_fault::none) return false;
+  if (listed_ == touched_max) {
+    fault_ = turn_fault::list_full;
+    return false;
+  }
+  // Entry, count, and only then the change itself: see wipe_touched().
+  own_->touched[listed_].stage(entry);
+  own_->touched_count.publish(++listed_);
+  hold_back_compiler();
+  return true;
+}
+
+bool turn::is_nearly_full() const noexcept {
+  if (listed_ > touched_max / 2) return true;
+  for (const turn_output* each : touched_outputs_) {
+    if (each->lane.room_seen() < each->lane.capacity_bytes() / 4) return true;
+  }
+  return false;
+}
+
+bool turn::is_empty() const noexcept {
+  if (listed_ != 0 || root_changed_ || !touched_outputs_.empty()) return false;
+  for (const auto& each : inputs_) {
+    if (each->lane.taken() != 0) return false;
+  }
+  return true;
+}
+
+void turn::commit() noexcept {
+  hold_back_compiler();
+  const std::uint64_t stamp = clock_.next();
+  for (std::uint64_t i = 0; i < listed_; ++i) {
+    const std::uint64_t entry = own_->touched[i].own();
+    if ((entry & index_mark) != 0) continue;
+    cell_versions& cell = cell_at(arena_, entry);
+    if (cell.is_staged(0)) cell.seal(0, stamp);
+    if (cell.is_staged(1)) cell.seal(1, stamp);
+  }
+  if (root_changed_) {
+    const unsigned spare = 1 - (own_->root.current(clock_.commit()) & 1);
+    own_->root.stage(spare, root_);
+    own_->root.seal(spare, stamp);
+  }
+  bool took = false;
+  for (const auto& each : inputs_) {
+    if (each->lane.taken() == 0) continue;
+    took = true;
+    each->given_back_bytes += each->lane.seal(stamp);
+  }
+  for (turn_output* each : touched_outputs_) each->lane.seal(stamp);
+
+  own_->commit.publish(stamp);  // U1: the turn.
+  hold_back_compiler();
+
+  clock_.committed(stamp);
+  for (turn_output* each : touched_outputs_) each->lane.announce(stamp);
+  if (took) {
+    for (const auto& each : inputs_) each->lane.give_back();
+  }
+  own_->turns.stage(own_->turns.own() + 1);
+  full_fence();  // D1, for all bells below.
+  for (turn_output* each : touched_outputs_) {
+    ring(*each->reader_bell);
+    each->touched = false;
+  }
+  for (const auto& each : inputs_) {
+    // A writer that waits for room is worth waking when there is a good part of the lane.
+    if (each->given_back_bytes < each->lane.capacity_bytes() / 4) continue;
+    each->given_back_bytes = 0;
+    ring(*each->writer_bell);
+  }
+  touched_outputs_.clear();
+  root_changed_ = false;
+  listed_ = 0;
+}
+
+void turn::abort() noexcept {
+  const std::uint64_t commit = clock_.commit();
+  root_ = own_->root.own_current(commit);
+  root_changed_ = false;
+  wipe_touched(*own_, arena_, arena_bytes_, listed_, commit, root_[0]);
+  for (const auto& each : inputs_) each->lane.forget();
+  for (turn_output* each : touched_outputs_) {
+    each->lane.forget();
+    each->touched = false;
+  }
+  touched_outputs_.clear();
+  listed_ = 0;
+  clock_.forget();
+  fault_ = turn_fault::none;
+  fault_lane_ = nullptr;
+  again_ = false;
+  own_->aborts.stage(own_->aborts.own() + 1);
+}
+
+void turn::ring_writers() noexcept {
+  full_fence();
+  for (const auto& each : inputs_) {
+    each->given_back_bytes = 0;
+    ring(*each->writer_bell);
+  }
+}
+
+void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages,
+             std::byte* arena) {
+  const slot_entry& entry = from.slot(slot_index);
+  auto& own = *reinterpret_cast<control*>(own_pages);
+  auto* inputs = reinterpret_cast<input_line*>(own_pages + sizeof(control));
+  auto* outputs = reinterpret_cast<output_line*>(inputs + entry.input_count);
+  const mapping bells = from.map_doorbells();
+  auto* bell = reinterpret_cast<doorbell_line*>(bells.data());
+
+  const std::uint64_t commit = own.commit.observe();
+  own.root.wipe(commit);
+  const std::uint64_t end = own.root.own_current(commit)[0];
+  const std::uint64_t listed = std::min<std::uint64_t>(own.touched_count.observe(), touched_max);
+  if (arena != nullptr) wipe_touched(own, arena, entry.arena_bytes, listed, commit, end);
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (lane.reader_slot == slot_index) {
+      input_line& line = inputs[lane.reader_index];
+      line.taken.wipe(commit);
+      line.read_published.publish(line.taken.own_current(commit)[0]);
+    }
+    if (lane.writer_slot == slot_index) {
+      const mapping memory = from.map_ring(lane, true);
+      if (!recover_writer({memory.data(), lane.ring_bytes}, outputs[lane.writer_index],
+                          from.input_of(lane).read_published, commit)) {
+        throw error(error_code::failed,
+                    "lane " + std::string(entry.name) + " -> " + from.slot(lane.reader_slot).name,
+                    "its records do not add up to its writer's account",
+                    "memory of the lane was overwritten", "stop the system and start it again");
+      }
+    }
+  }
+  hold_back_compiler();
+  // Unconditionally: the dead may have died between clearing a bell and waking its owner.
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (lane.reader_slot == slot_index) wake(bell[lane.writer_slot]);
+    if (lane.writer_slot == slot_index) wake(bell[lane.reader_slot]);
+  }
+}
+
+}  // namespace cyto

@@ -1,0 +1,16 @@
+// What is said on a system's socket. A request is a packet with one of these verbs; the answer
+// bears the same verb, or verb_refused.
+#pragma once
+
+#include <cstdint>
+
+namespace cyto {
+
+enum verb : std::uint32_t {
+  verb_refused = 0,
+  verb_attach = 1,  // Answer: the segment, read-only.
+  verb_stop = 2,    // Answer at once; then the system drains and ends.
+  verb_join = 3     // Of a pair: answer: the segment and the listening socket.
+};
+
+}  // namespace cyto

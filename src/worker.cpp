@@ -1,0 +1,256 @@
+#include "cyto/worker.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "handover.hpp"
+
+namespace cyto {
+namespace {
+
+// Looks at the lanes before a sleep is worth its system call. On one core nobody could make
+// anything visible meanwhile.
+constexpr int looks_before_sleep = 64;
+
+std::string lane_name(const slot& place, const turn_output& to) {
+  return "lane " + std::string(place.entry().name) + " -> " +
+         place.where().slot(to.reader_slot).name;
+}
+
+}  // namespace
+
+std::string worker::setting(std::string_view key) const {
+  const std::string_view absent("\n");
+  std::string value = setting(key, absent);
+  if (value != absent) return value;
+  throw error(error_code::bad_input, "worker " + std::string(name()),
+              "has no setting '" + std::string(key) + "'", "its program needs one",
+              "add settings." + std::string(key) + " to the topology");
+}
+
+std::string worker::setting(std::string_view key, std::string_view otherwise) const {
+  std::string_view text = slot_->where().settings(slot_->where().find_slot(name()));
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const std::size_t equals = line.find('=');
+    if (line.substr(0, equals) == key) return std::string(line.substr(equals + 1));
+  }
+  return std::string(otherwise);
+}
+
+void worker::progress(std::uint64_t done, std::uint64_t total) noexcept {
+  slot_->own().progress_total.stage(total);
+  slot_->own().progress_done.publish(done);
+}
+
+void worker::batch(std::size_t messages_max) {
+  batch_max_ = limit_ = std::clamp<std::size_t>(messages_max, 1, 4096);
+}
+
+void worker::add_handler(std::uint32_t kind, const char* type_name,
+                         std::function<bool(const message_view&, turn&)> call) {
+  for (const handler_entry& each : handlers_) {
+    if (each.kind != kind) continue;
+    throw error(error_code::bad_input, "worker " + std::string(name()),
+                std::string("handles ") + each.type_name + " and " + type_name,
+                "both have message number " + std::to_string(kind), "rename one of the types");
+  }
+  handlers_.push_back({kind, type_name, std::move(call)});
+}
+
+void worker::handle(const message_view& view) {
+  for (const handler_entry& each : handlers_) {
+    if (each.kind != view.kind) continue;
+    if (each.call(view, slot_->the_turn())) return;
+    throw error(error_code::failed, "worker " + std::string(name()),
+                std::string("was sent a broken ") + each.type_name, "its bytes do not verify",
+                "see that sender and receiver were built from one schema");
+  }
+  throw error(
+      error_code::bad_input, "worker " + std::string(name()),
+      "was sent a message of number " + std::to_string(view.kind) + " and handles none such", {},
+      "register a handler for it, or send it elsewhere");
+}
+
+system_phase worker::phase() const noexcept {
+  return static_cast<system_phase>(slot_->where().the_board().phase.observe());
+}
+
+void worker::tell_supervisor() const noexcept {
+  const char byte = 0;
+  // A full pipe has woken it already.
+  if (nudge_ >= 0 && write(nudge_, &byte, 1) < 0) return;
+}
+
+// Aborts the turn; returns false if a retry can only help after something else has happened, which
+// it then waits for. `handled` messages went well before the fault.
+bool worker::resolve_fault(std::size_t handled) {
+  turn& in = slot_->the_turn();
+  const turn_fault fault = in.fault();
+  turn_output* lane = in.fault_lane();
+  const std::uint64_t bytes = in.fault_bytes();
+  const std::uint64_t ring_bytes = in.fault_ring_bytes();
+  in.abort();
+  slot_->incoming().reset();
+  if (handled > 0 && fault != turn_fault::lane_too_big) {
+    limit_ = handled;
+    return true;
+  }
+  if (fault == turn_fault::cells_full) {
+    throw error(error_code::bad_input, "worker " + std::string(name()),
+                "its cells have used up " + bytes_text(in.arena_bytes()), {},
+                "raise " + setting("origin of cells_bytes", "cells_bytes"));
+  }
+  if (fault == turn_fault::list_full) {
+    throw error(error_code::bad_input, "worker " + std::string(name()),
+                "one message changes more than " + std::to_string(touched_max) + " words of cells",
+                {}, "do the work in several turns: see turn::again()");
+  }
+  const std::string origin = setting(
+      std::string("origin of lane_bytes to ") + slot_->where().slot(lane->reader_slot).group,
+      "lane_bytes");
+  if (fault == turn_fault::lane_too_big) {
+    throw error(error_code::bad_input, lane_name(*slot_, *lane),
+                "a message of " + bytes_text(bytes) + " does not fit",
+                "a lane of " + bytes_text(lane->lane.capacity_bytes()) +
+                    " takes messages of up to " + bytes_text(lane->lane.payload_bytes_max()),
+                "raise " + origin);
+  }
+  if (ring_bytes > lane->lane.capacity_bytes()) {
+    throw error(error_code::bad_input, lane_name(*slot_, *lane),
+                "one turn sends " + bytes_text(ring_bytes) + " and more",
+                "the lane has " + bytes_text(lane->lane.capacity_bytes()), "raise " + origin);
+  }
+  wait_for_room(*lane, ring_bytes);
+  return false;
+}
+
+void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
+  // This worker's own readers' space first: nobody may wait for it while it waits.
+  slot_->the_turn().ring_writers();
+  while (to.lane.room() < bytes && phase() != system_phase::stopping) {
+    slot_->bell().prepare();
+    if (to.lane.room() < bytes && phase() != system_phase::stopping) {
+      slot_->own().parks.stage(slot_->own().parks.own() + 1);
+      slot_->bell().wait();
+    }
+    slot_->bell().cancel();
+  }
+}
+
+// Returns whether anything was done.
+bool worker::run_turn() {
+  turn& in = slot_->the_turn();
+  mailbox& incoming = slot_->incoming();
+  std::size_t handled = 0;
+  message_view view;
+  while (handled < limit_) {
+    turn_input* from = incoming.next(view);
+    if (from == nullptr) break;
+    in.take(*from, view);
+    handle(view);
+    if (in.fault() != turn_fault::none) {
+      resolve_fault(handled);
+      return true;
+    }
+    ++handled;
+    if (in.wants_again()) break;
+    turn::consume(*from, view);
+    incoming.taken(*from);
+    if (in.is_nearly_full()) break;
+  }
+  if (handled > 0) {
+    in.commit();
+    limit_ = std::min(batch_max_, limit_ * 2);
+  }
+  return handled > 0;
+}
+
+bool worker::produce_turn() {
+  if (!produce_ || slot_->own().finished.own() != 0) return false;
+  turn& in = slot_->the_turn();
+  bool finished = phase() == system_phase::draining;
+  if (!finished) {
+    in.begin_source();
+    finished = produce_(in) == produced::finished;
+    if (in.fault() != turn_fault::none) {
+      resolve_fault(0);
+      return true;
+    }
+    if (!in.is_empty()) in.commit();
+  }
+  if (finished) {
+    slot_->own().finished.publish(1);
+    tell_supervisor();
+  }
+  return true;
+}
+
+void worker::sleep() {
+  for (int i = 0; i < looks_before_sleep; ++i) {
+    if (slot_->incoming().has_any()) return;
+    relax();
+  }
+  slot_->the_turn().ring_writers();
+  slot_->bell().prepare();
+  if (!slot_->incoming().has_any() && phase() != system_phase::stopping) {
+    // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
+    const std::uint64_t turns = slot_->own().turns.own();
+    if (slot_->where().the_board().watched.observe() != 0 && turns != turns_told_) {
+      turns_told_ = turns;
+      tell_supervisor();
+    }
+    slot_->own().parks.stage(slot_->own().parks.own() + 1);
+    slot_->bell().wait();
+  }
+  slot_->bell().cancel();
+}
+
+void worker::run(int nudge) {
+  nudge_ = nudge;
+  if (slot_->the_turn().fault() != turn_fault::none) resolve_fault(0);
+  if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
+  slot_->set_state(slot_state::ready);
+  tell_supervisor();
+  while (phase() != system_phase::stopping) {
+    if (!run_turn() && !produce_turn()) sleep();
+  }
+}
+
+int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup) {
+  const handover given = take_handover();
+  if (given.segment < 0) {
+    dprintf(STDERR_FILENO,
+            "cyto: %s: is a worker; it was not started by a supervisor; name it in a "
+            "topology and use `cyto run`\n",
+            argc > 0 ? argv[0] : "worker");
+    return static_cast<int>(error_code::bad_input);
+  }
+  try {
+    const segment where = segment::attach(given.segment);
+    if (given.slot >= where.slot_count()) return exit_refused;
+    slot place(where, given.slot);
+    try {
+      worker self(place);
+      setup(self);
+      self.run(given.nudge);
+      return exit_done;
+    } catch (const error& failure) {
+      place.leave_failure(failure.code(), failure.what());
+      return exit_refused;
+    } catch (const std::exception& failure) {
+      dprintf(STDERR_FILENO, "cyto: worker %s: %s\n", place.entry().name, failure.what());
+      return exit_crashed;
+    }
+  } catch (const error& failure) {
+    if (failure.code() == error_code::already_running) return exit_slot_taken;
+    dprintf(STDERR_FILENO, "cyto: worker: %s\n", failure.what());
+    return exit_refused;
+  }
+}
+
+}  // namespace cyto
