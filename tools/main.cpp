@@ -1,0 +1,124 @@
+// The command `cyto`: the table of verbs, and what an error looks like.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <climits>
+#include <csignal>
+#include <exception>
+
+#include "cyto/cyto.hpp"
+#include "verbs.hpp"
+#include "version.hpp"
+
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 done, 1 failed or audit broken, 2 usage or bad input, 3 no such system,\n"
+    "            100 already running, 130 and 143 on SIGINT and SIGTERM.";
+
+int tell(int code, const std::string& text) {
+  fmt::print(stderr, "cyto: {}\n", text);
+  return code;
+}
+
+// Where the command itself stands: programs of a topology are looked for there first.
+std::string own_folder() {
+  std::array<char, PATH_MAX> path{};
+  const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
+  const std::string text(path.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+  return text.substr(0, text.rfind('/'));
+}
+
+std::map<std::string, std::string> parse_set(const std::vector<std::string>& given) {
+  std::map<std::string, std::string> out;
+  for (const std::string& each : given) {
+    const std::size_t equals = each.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw cyto::error(cyto::error_code::bad_input, "--set " + each, "is not key=value", {},
+                        "write key=value");
+    }
+    out[each.substr(0, equals)] = each.substr(equals + 1);
+  }
+  return out;
+}
+
+int command(int argc, char** argv) {
+  CLI::App app("Worker processes that exchange FlatBuffers messages through shared memory.",
+               "cyto");
+  app.set_version_flag("--version", std::string("cyto ") + CYTO_VERSION);
+  app.footer(exit_codes);
+  app.require_subcommand(1);
+  std::string log_level = "off";
+  app.add_option("--log", log_level, "what to log on standard error: off, warn, info, debug");
+
+  cyto::tools::run_options run;
+  std::vector<std::string> set;
+  std::string chaos;
+  auto* run_verb = app.add_subcommand(
+      "run", "Run a topology in the foreground, or adopt it if its supervisor has died");
+  run_verb->add_option("topology", run.topology, "TOML file")->required();
+  run_verb->add_option("--input", run.input, "what ${input} stands for; - is standard input");
+  run_verb->add_option("--output", run.output, "where the table goes; - is standard output");
+  run_verb->add_option("--set", set, "key=value of the topology's [set]")->take_all();
+  const auto* chaos_option = run_verb->add_option(
+      "--chaos", chaos, "kill-every-ms=N[,who=workers|supervisor|any][,seed=S]");
+  run_verb->add_option("--name", run.name, "name of the system instead of the topology's");
+  run_verb->add_flag("--json", run.json,
+                     "one JSON document about the run on standard output; needs --output FILE");
+
+  std::string name;
+  bool json = false;
+  const auto looking = [&](const char* verb, const char* text) {
+    auto* made = app.add_subcommand(verb, text);
+    made->add_option("name", name, "the system; may be left out if only one runs");
+    made->add_flag("--json", json, "one JSON document");
+    return made;
+  };
+  auto* status_verb = looking("status", "Show workers and lanes of a running system");
+  auto* audit_verb =
+      looking("audit", "Check accepted = delivered + dropped + in flight on every lane");
+  auto* stop_verb = looking("stop", "Let a system drain and end");
+  auto* ps_verb = looking("ps", "List the systems that run");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    if (failure.get_exit_code() == 0) return app.exit(failure);
+    return tell(2, std::string(failure.what()) + "; see cyto --help");
+  }
+  spdlog::set_default_logger(spdlog::stderr_logger_st("cyto"));
+  spdlog::set_level(spdlog::level::from_str(log_level));
+
+  if (run_verb->parsed()) {
+    run.set = parse_set(set);
+    if (chaos_option->count() > 0) run.chaos = cyto::tools::parse_chaos(chaos);
+    run.programs = own_folder();
+    if (run.json && run.output == "-") {
+      return tell(2, "--json: standard output is the table's already; give --output FILE");
+    }
+    return cyto::tools::run(run);
+  }
+  if (status_verb->parsed()) return cyto::tools::status(name, json);
+  if (audit_verb->parsed()) return cyto::tools::audit(name, json);
+  if (stop_verb->parsed()) return cyto::tools::stop(name);
+  if (ps_verb->parsed()) return cyto::tools::list(json);
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that goes away is a failed write, with its error, not a silent death.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return command(argc, argv);
+  } catch (const cyto::error& failure) {
+    return tell(static_cast<int>(failure.code()), failure.what());
+  } catch (const std::exception& failure) {
+    return tell(1, failure.what());
+  }
+}

@@ -1,0 +1,61 @@
+#include "report.hpp"
+
+namespace cyto::tools {
+
+nlohmann::json audit_report(const segment& from) {
+  nlohmann::json lanes = nlohmann::json::array();
+  bool ok = true;
+  for (const lane_status& lane : lanes_of(from)) {
+    ok = ok && lane.balanced && !lane.fenced;
+    lanes.push_back({{"name", lane.name},
+                     {"accepted", lane.accepted},
+                     {"delivered", lane.delivered},
+                     {"dropped", lane.dropped},
+                     {"in_flight", lane.in_flight},
+                     {"backlog_bytes", lane.backlog_bytes},
+                     {"lane_bytes", lane.lane_bytes},
+                     {"accepted_payload_bytes", lane.accepted_payload_bytes},
+                     {"settled", lane.settled},
+                     {"fenced", lane.fenced},
+                     {"balanced", lane.balanced}});
+  }
+  return {{"name", std::string(from.name())}, {"ok", ok}, {"lanes", std::move(lanes)}};
+}
+
+nlohmann::json status_report(const segment& from) {
+  static constexpr const char* phases[] = {"running", "draining", "stopping"};
+  const board& board = from.the_board();
+  const std::uint32_t phase = board.phase.observe();
+  nlohmann::json workers = nlohmann::json::array();
+  for (const worker_status& each : workers_of(from)) {
+    workers.push_back({{"name", each.name},
+                       {"pid", each.pid},
+                       {"state", each.state},
+                       {"source", each.is_source},
+                       {"finished", each.finished},
+                       {"incarnation", each.incarnation},
+                       {"restarts", each.restarts},
+                       {"kills", each.kills},
+                       {"turns", each.turns},
+                       {"aborts", each.aborts},
+                       {"parks", each.parks},
+                       {"stamp", each.stamp},
+                       {"progress_done", each.progress_done},
+                       {"progress_total", each.progress_total},
+                       {"cells", each.cells},
+                       {"cells_used_bytes", each.cells_used_bytes},
+                       {"cells_bytes", each.cells_bytes}});
+  }
+  const bool supervised = slot_lock::is_held(from, slot_lock::supervisor);
+  return {{"name", std::string(from.name())},
+          {"phase", phase < 3 ? phases[phase] : "unknown"},
+          {"supervised", supervised},
+          {"supervisor_pid", board.supervisor_pid.observe()},
+          {"adoptions", board.adoptions.observe()},
+          {"segment_bytes", from.header().segment_bytes},
+          {"quiet", is_quiet(from)},
+          {"workers", std::move(workers)},
+          {"lanes", audit_report(from)["lanes"]}};
+}
+
+}  // namespace cyto::tools

@@ -1,0 +1,305 @@
+// `cyto run`: starts or adopts a system, shows how far it is, ends when all is quiet.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/memfd.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <random>
+
+#include "report.hpp"
+#include "table.hpp"
+#include "topology_file.hpp"
+#include "verbs.hpp"
+
+namespace cyto::tools {
+namespace {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr auto progress_every = milliseconds(100);
+
+struct input_source {
+  std::string path;  // What ${input} stands for.
+  int fd = -1;       // A memfd with what could be read only once.
+};
+
+[[noreturn]] void refuse_input(const std::string& name, int reason) {
+  throw_errno(reason, error_code::bad_input, "input " + name, "cannot be read",
+              "name a readable file");
+}
+
+// A pipe can be read once, a killed source reads again: so it is kept in memory.
+int spool(int from, const std::string& name) {
+  const int to = memfd_create("cyto-input", MFD_CLOEXEC);
+  if (to < 0) refuse_input(name, errno);
+  std::array<char, 1 << 16> bytes{};
+  for (;;) {
+    const ssize_t got = read(from, bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) refuse_input(name, errno);
+    if (got == 0) return to;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t put = write(to, bytes.data() + done, static_cast<std::size_t>(got - done));
+      if (put < 0) refuse_input(name, errno);
+      done += put;
+    }
+  }
+}
+
+input_source open_input(const std::string& name) {
+  if (name.empty()) return {};
+  if (name == "-") return {"/proc/self/fd/5", spool(STDIN_FILENO, "standard input")};
+  const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat info {};
+  if (fd < 0 || fstat(fd, &info) != 0) refuse_input(name, errno);
+  if (S_ISDIR(info.st_mode)) refuse_input(name, EISDIR);
+  if (!S_ISREG(info.st_mode)) return {"/proc/self/fd/5", spool(fd, name)};
+  close(fd);
+  std::array<char, PATH_MAX> real{};
+  if (realpath(name.c_str(), real.data()) == nullptr) refuse_input(name, errno);
+  return {real.data(), -1};
+}
+
+// A periodic timer; not running at 0.
+int make_timer(milliseconds every) {
+  const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  const timespec period{every.count() / 1000, (every.count() % 1000) * 1'000'000};
+  const itimerspec when{period, period};
+  if (fd >= 0) timerfd_settime(fd, 0, &when, nullptr);
+  return fd;
+}
+
+bool has_fired(int fd) {
+  std::uint64_t count = 0;
+  return fd >= 0 && read(fd, &count, sizeof count) == sizeof count;
+}
+
+class runner {
+ public:
+  explicit runner(const run_options& options)
+      : options_(options),
+        input_(open_input(options.input)),
+        output_(options.output),
+        random_(options.chaos.seed) {
+    sigset_t handled;
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGTERM);
+    sigprocmask(SIG_BLOCK, &handled, nullptr);
+    signals_ = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+    topology_request request;
+    request.path = options.topology;
+    request.name = options.name;
+    request.set = options.set;
+    request.input = input_.path;
+    request.programs = options.programs;
+    topology_ = read_topology(request);
+    system_.emplace(topology_, supervisor_options{input_.fd});
+    show_progress_ = isatty(STDERR_FILENO) == 1;
+    if (show_progress_) progress_timer_ = make_timer(progress_every);
+    if (options.chaos.kill_every_ms != 0) {
+      chaos_timer_ = make_timer(milliseconds(options.chaos.kill_every_ms));
+      spdlog::info("chaos seed={}", options.chaos.seed);
+    }
+    spdlog::info("system {} {}", topology_.name, system_->was_adopted() ? "adopted" : "created");
+  }
+
+  int run() {
+    bool written = false;
+    while (!system_->has_ended() || !is_over()) {
+      wait_for_events();
+      system_->step();
+      if (has_fired(progress_timer_)) show_progress();
+      take_signals();
+      if (is_over()) continue;
+      if (has_fired(chaos_timer_)) kill_somebody();
+      if (!system_->failure().empty()) {
+        over_ = true;
+      } else if (system_->is_quiet()) {
+        finish(written);
+      } else if (stop_at_ && clock::now() >= *stop_at_) {
+        end_early();
+      }
+    }
+    clear_progress();
+    if (!system_->failure().empty()) throw error(system_->failure_code(), system_->failure());
+    if (signal_ != 0) return 128 + signal_;
+    return report(written);
+  }
+
+ private:
+  [[nodiscard]] bool is_over() const { return over_; }
+
+  void wait_for_events() const {
+    std::array<pollfd, 4> ready{{{system_->poll_fd(), POLLIN, 0},
+                                 {signals_, POLLIN, 0},
+                                 {progress_timer_, POLLIN, 0},
+                                 {over_ ? -1 : chaos_timer_, POLLIN, 0}}};
+    int timeout_ms = -1;
+    if (stop_at_ && !over_) {
+      const auto left = std::chrono::duration_cast<milliseconds>(*stop_at_ - clock::now()).count();
+      timeout_ms = static_cast<int>(std::max<std::int64_t>(0, left + 1));
+    }
+    poll(ready.data(), ready.size(), timeout_ms);
+  }
+
+  // The first signal drains, the second ends at once. `cyto stop` is the first.
+  void take_signals() {
+    signalfd_siginfo info{};
+    while (read(signals_, &info, sizeof info) == sizeof info) {
+      if (signal_ != 0) end_early();
+      signal_ = static_cast<int>(info.ssi_signo);
+      system_->drain();
+    }
+    if (system_->is_draining() && !stop_at_) {
+      stop_at_ = clock::now() + milliseconds(topology_.shutdown_ms);
+    }
+  }
+
+  void end_early() {
+    over_ = true;
+    system_->stop();
+  }
+
+  // Quiet: everything that was accepted is in the cells.
+  void finish(bool& written) {
+    over_ = true;
+    audit_ = audit_report(system_->where());
+    kills_ = system_->kills();
+    restarts_ = system_->restarts();
+    seconds_ = std::chrono::duration<double>(clock::now().time_since_epoch()).count() -
+               static_cast<double>(system_->where().the_board().started_ns.observe()) * 1e-9;
+    if (!stop_at_ && !topology_.table_of.empty()) {
+      clear_progress();
+      output_.write(table_of(system_->where(), topology_.table_of));
+      written = true;
+    }
+    system_->stop();
+  }
+
+  int report(bool written) const {
+    const bool ok = audit_.value("ok", false);
+    if (options_.json) {
+      nlohmann::json out{{"ok", ok && written},
+                         {"name", topology_.name},
+                         {"seconds", seconds_},
+                         {"kills", kills_},
+                         {"restarts", restarts_},
+                         {"adopted", system_->was_adopted()},
+                         {"chaos_seed", options_.chaos.seed},
+                         {"audit", audit_}};
+      fmt::print("{}\n", out.dump());
+    } else if (show_progress_) {
+      fmt::print(stderr, "{}: {} in {:.3f} s, {} kills, {} restarts, audit {}\n", topology_.name,
+                 stop_at_ ? "stopped, no table" : "done", seconds_, kills_, restarts_,
+                 ok ? "balances" : "BROKEN");
+    }
+    if (!ok) {
+      throw error(error_code::failed, "system " + topology_.name,
+                  "accepted is not delivered + dropped", audit_.dump(), "please report this");
+    }
+    return std::fflush(stdout) == 0 ? 0 : 1;
+  }
+
+  void kill_somebody() {
+    const std::uint64_t random = random_();
+    const std::string& who = options_.chaos.who;
+    if (who == "supervisor" || (who == "any" && random % 8 == 0)) raise(SIGKILL);
+    system_->kill_one(random >> 8);
+  }
+
+  void show_progress() {
+    std::uint64_t done = 0;
+    std::uint64_t total = 0;
+    std::uint64_t turns = 0;
+    for (const worker_status& each : workers_of(system_->where())) {
+      done += each.progress_done;
+      total += each.progress_total;
+      turns += each.turns;
+    }
+    std::uint64_t delivered = 0;
+    for (const lane_status& lane : lanes_of(system_->where())) delivered += lane.delivered;
+    fmt::print(stderr, "\r\033[K{}: {:3.0f} %  {} messages  {} turns  {} restarts", topology_.name,
+               total == 0 ? 0.0 : 100.0 * static_cast<double>(done) / static_cast<double>(total),
+               delivered, turns, system_->restarts());
+    progress_shown_ = true;
+  }
+
+  void clear_progress() {
+    if (progress_shown_) fmt::print(stderr, "\r\033[K");
+    progress_shown_ = false;
+  }
+
+  const run_options& options_;
+  input_source input_;
+  table_output output_;
+  topology topology_;
+  std::optional<supervisor> system_;
+  std::mt19937_64 random_;
+  int signals_ = -1;
+  int progress_timer_ = -1;
+  int chaos_timer_ = -1;
+  int signal_ = 0;
+  bool over_ = false;
+  bool show_progress_ = false;
+  bool progress_shown_ = false;
+  std::optional<clock::time_point> stop_at_;
+  nlohmann::json audit_;
+  std::uint64_t kills_ = 0;
+  std::uint64_t restarts_ = 0;
+  double seconds_ = 0;
+};
+
+}  // namespace
+
+chaos_options parse_chaos(const std::string& text) {
+  chaos_options out;
+  const auto refuse = [&](const std::string& part) {
+    throw error(error_code::bad_input, "--chaos " + text, "'" + part + "' is not understood",
+                "known are kill-every-ms=1..3600000, who=workers|supervisor|any, seed=N",
+                "correct it");
+  };
+  const auto number = [&](const std::string& part, std::size_t from, std::uint64_t most) {
+    std::uint64_t value = 0;
+    const auto [end, problem] =
+        std::from_chars(part.data() + from, part.data() + part.size(), value);
+    if (problem != std::errc() || end != part.data() + part.size() || value < 1 || value > most) {
+      refuse(part);
+    }
+    return value;
+  };
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, end - at);
+    at = end + 1;
+    if (part.starts_with("kill-every-ms="))
+      out.kill_every_ms = number(part, 14, 3'600'000);
+    else if (part == "who=workers" || part == "who=supervisor" || part == "who=any")
+      out.who = part.substr(4);
+    else if (part.starts_with("seed="))
+      out.seed = number(part, 5, UINT64_MAX);
+    else
+      refuse(part);
+  }
+  if (out.kill_every_ms == 0) refuse(text);
+  if (out.seed == 0) out.seed = std::random_device()();
+  return out;
+}
+
+int run(const run_options& options) { return runner(options).run(); }
+
+}  // namespace cyto::tools

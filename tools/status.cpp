@@ -1,0 +1,82 @@
+// The verbs that look at a running system: status, audit, ps; and stop.
+#include <fmt/format.h>
+
+#include "report.hpp"
+#include "verbs.hpp"
+
+namespace cyto::tools {
+
+std::string the_system(const std::string& name) {
+  if (!name.empty()) return name;
+  const std::vector<std::string> names = system_names();
+  if (names.size() == 1) return names.front();
+  if (names.empty()) {
+    throw error(error_code::no_such_system, "system", "none runs", {}, "start one with `cyto run`");
+  }
+  throw error(error_code::bad_input, "system",
+              fmt::format("{} run: {}", names.size(), fmt::join(names, " ")), {}, "say which");
+}
+
+int status(const std::string& name, bool as_json) {
+  const nlohmann::json report = status_report(find_system(the_system(name)));
+  if (as_json) {
+    fmt::print("{}\n", report.dump());
+    return 0;
+  }
+  fmt::print("{}  {}  {}\n", report["name"].get<std::string>(), report["phase"].get<std::string>(),
+             report["supervised"].get<bool>()
+                 ? fmt::format("supervisor {}", report["supervisor_pid"].get<unsigned>())
+                 : "no supervisor: start the same `cyto run` to adopt it");
+  fmt::print("{:<24} {:>8} {:<9} {:>9} {:>12} {:>9} {:>9}\n", "WORKER", "PID", "STATE", "RESTARTS",
+             "TURNS", "ABORTS", "CELLS");
+  for (const auto& each : report["workers"]) {
+    fmt::print("{:<24} {:>8} {:<9} {:>9} {:>12} {:>9} {:>9}\n", each["name"].get<std::string>(),
+               each["pid"].get<unsigned>(), each["state"].get<std::string>(),
+               each["restarts"].get<unsigned>(), each["turns"].get<std::uint64_t>(),
+               each["aborts"].get<std::uint64_t>(), each["cells"].get<std::uint64_t>());
+  }
+  fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}\n", "LANE", "ACCEPTED", "DELIVERED", "IN FLIGHT",
+             "BACKLOG BYTES");
+  for (const auto& each : report["lanes"]) {
+    fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}\n", each["name"].get<std::string>(),
+               each["accepted"].get<std::uint64_t>(), each["delivered"].get<std::uint64_t>(),
+               each["in_flight"].get<std::uint64_t>(), each["backlog_bytes"].get<std::uint64_t>());
+  }
+  return 0;
+}
+
+int audit(const std::string& name, bool as_json) {
+  const nlohmann::json report = audit_report(find_system(the_system(name)));
+  const bool ok = report["ok"].get<bool>();
+  if (as_json) {
+    fmt::print("{}\n", report.dump());
+    return ok ? 0 : 1;
+  }
+  for (const auto& each : report["lanes"]) {
+    fmt::print("{:<36} accepted {} = delivered {} + dropped {} + in flight {}   {}\n",
+               each["name"].get<std::string>(), each["accepted"].get<std::uint64_t>(),
+               each["delivered"].get<std::uint64_t>(), each["dropped"].get<std::uint64_t>(),
+               each["in_flight"].get<std::uint64_t>(),
+               !each["balanced"].get<bool>() ? "BROKEN"
+               : each["settled"].get<bool>() ? "ok"
+                                             : "ok so far (moving)");
+  }
+  return ok ? 0 : 1;
+}
+
+int list(bool as_json) {
+  const std::vector<std::string> names = system_names();
+  if (as_json) {
+    fmt::print("{}\n", nlohmann::json(names).dump());
+  } else {
+    for (const std::string& each : names) fmt::print("{}\n", each);
+  }
+  return names.empty() ? 3 : 0;
+}
+
+int stop(const std::string& name) {
+  stop_system(the_system(name));
+  return 0;
+}
+
+}  // namespace cyto::tools

@@ -1,0 +1,41 @@
+// The verbs of the command, one function each. A verb prints its result on standard output, throws
+// cyto::error for what must be told, and returns the exit code.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cyto::tools {
+
+struct chaos_options {
+  std::uint64_t kill_every_ms = 0;  // 0: none.
+  std::string who = "workers";      // workers, supervisor, any
+  std::uint64_t seed = 0;           // 0: chosen and told.
+};
+
+// "kill-every-ms=50,who=any,seed=7". Throws cyto::error.
+chaos_options parse_chaos(const std::string& text);
+
+struct run_options {
+  std::string topology;
+  std::string name;
+  std::string input;
+  std::string output = "-";
+  std::map<std::string, std::string> set;
+  chaos_options chaos;
+  bool json = false;
+  std::string programs;  // Folder of the command itself.
+};
+
+int run(const run_options& options);
+int status(const std::string& name, bool json);
+int audit(const std::string& name, bool json);
+int list(bool json);
+int stop(const std::string& name);
+
+// `name`, or the only system that runs if it is empty. Throws no_such_system or bad_input.
+std::string the_system(const std::string& name);
+
+}  // namespace cyto::tools
