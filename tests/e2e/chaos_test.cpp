@@ -1,0 +1,143 @@
+// Killing changes nothing: neither workers at random, nor the supervisor, nor both.
+#include "e2e/job.hpp"
+
+#include <random>
+
+namespace cyto::test {
+namespace {
+
+class Chaos : public job_test {
+ protected:
+  // The report that `cyto run --json` ends with.
+  static json report_of(const outcome& end) {
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_EQ(lines_of(end.out).size(), 1u) << end.out;
+    const json report = last_line(end.out);
+    EXPECT_TRUE(report.at("ok").get<bool>());
+    EXPECT_GT(report.at("seconds").get<double>(), 0);
+    expect_balance(report.at("audit"));
+    for (const json& lane : report.at("audit").at("lanes")) {
+      EXPECT_EQ(lane.at("in_flight").get<int>(), 0) << lane;
+    }
+    return report;
+  }
+
+  void expect_chaos_changes_nothing(const std::string& chaos, const arguments& more = {}) {
+    const auto input = long_input();
+    const outcome end = cyto(job(input, arguments{"--json", "--chaos", chaos} + more));
+    const json report = report_of(end);
+    EXPECT_GT(report.at("kills").get<int>(), 0);
+    EXPECT_GE(report.at("restarts").get<int>(), 0);
+    expect_table_of(input);
+  }
+};
+
+struct ChaosWithSeed : Chaos, testing::WithParamInterface<int> {};
+
+TEST_P(ChaosWithSeed, KilledWorkersLoseAndDoubleNothing) {
+  expect_chaos_changes_nothing("kill-every-ms=10,seed=" + std::to_string(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ChaosWithSeed, testing::Values(1, 2, 3));
+
+TEST_F(Chaos, KilledWorkersOnTinyLanesLoseAndDoubleNothing) {
+  expect_chaos_changes_nothing("kill-every-ms=10,seed=4", tiny_lanes);
+}
+
+TEST_F(Chaos, ManyKilledWorkersLoseAndDoubleNothing) {
+  expect_chaos_changes_nothing("kill-every-ms=5,seed=5",
+                               {"--set", "parsers=3", "--set", "counters=3"});
+}
+
+TEST_F(Chaos, WithoutChaosNobodyIsKilled) {
+  const auto input = excerpt();
+  const json report = report_of(cyto(job(input, {"--json"})));
+  EXPECT_EQ(report.at("kills").get<int>(), 0);
+  EXPECT_EQ(report.at("restarts").get<int>(), 0);
+  expect_table_of(input);
+}
+
+TEST_F(Chaos, AKilledSourceDoesNotLoseWhatCameThroughAPipe) {
+  const auto input = long_input();
+  pipe_ends pipe = make_pipe();
+  process feeder({"cat", input}, {.stdout_fd = pipe.write.get()});
+  pipe.write.close();
+  const outcome end = cyto(job("-", {"--json", "--chaos", "kill-every-ms=10,seed=6"}),
+                           {.stdin_fd = pipe.read.get()});
+  report_of(end);
+  expect_table_of(input);
+}
+
+class SupervisorDeath : public Chaos {
+ protected:
+  static void kill_supervisor(process& supervisor) {
+    supervisor.send_signal(SIGKILL);
+    // It may have come to its end a moment earlier.
+    const outcome end = supervisor.wait();
+    EXPECT_TRUE(end.signal == SIGKILL || end.exit_code == 0) << end.exit_code << end.err;
+  }
+
+  // The workers, once the new supervisor speaks for them.
+  worker_pids wait_for_adoption(process& supervisor) const {
+    return pids_of(wait_for_status(
+        supervisor, [&](const json& document) { return mentions(document, supervisor.pid()); }));
+  }
+};
+
+// Parsers are stopped while supervisors change, so that the job cannot end in between.
+TEST_F(SupervisorDeath, TheSameCommandAdoptsTheRunningWorkers) {
+  const auto input = long_input();
+  const arguments command = job(input, tiny_lanes + arguments{"--json"});
+  std::optional<process> supervisor(start(command));
+  const worker_pids workers = wait_for_workers(*supervisor);
+  const auto parsers = parsers_in(workers);
+  for (int round = 0; round < 5; ++round) {
+    signal_all(parsers, SIGSTOP);
+    kill_supervisor(*supervisor);
+    for (const auto& [worker, pid] : workers) {
+      EXPECT_FALSE(process_ref(pid).wait_for_end(0ms)) << worker << " went with its supervisor";
+    }
+    supervisor.emplace(start(command));
+    EXPECT_EQ(wait_for_adoption(*supervisor), workers);
+    signal_all(parsers, SIGCONT);
+    if (supervisor->wait_for(20ms)) break;
+  }
+  const json report = report_of(supervisor->wait());
+  EXPECT_EQ(report.at("restarts").get<int>(), 0);
+  expect_table_of(input);
+}
+
+TEST_F(SupervisorDeath, WorkersFinishWithoutASupervisorAndTheNextOneWritesTheTable) {
+  const auto input = long_input(2);
+  const arguments command = job(input, tiny_lanes + arguments{"--json"});
+  std::optional<process> supervisor(start(command));
+  const worker_pids workers = wait_for_workers(*supervisor);
+  kill_supervisor(*supervisor);
+  // Nothing tells a stranger that all is quiet; whether it is by then does not matter.
+  process_ref(workers.begin()->second).wait_for_end(500ms);
+  supervisor.emplace(start(command));
+  report_of(supervisor->wait());
+  expect_table_of(input);
+}
+
+// At any moment: before the workers run, in the middle, and while the table is being written.
+TEST_F(SupervisorDeath, AtAnyMomentTogetherWithItsWorkersChangesNothing) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::uniform_int_distribution<int> pause_ms(1, 120);
+  const auto input = long_input();
+  const arguments command =
+      job(input, tiny_lanes + arguments{"--json", "--chaos", "kill-every-ms=20"});
+  std::optional<process> supervisor(start(command));
+  for (int kills = 0; kills < 6; ++kills) {
+    if (supervisor->wait_for(std::chrono::milliseconds(pause_ms(random)))) break;
+    kill_supervisor(*supervisor);
+    supervisor.emplace(start(command));
+  }
+  report_of(supervisor->wait());
+  expect_table_of(input);
+}
+
+}  // namespace
+}  // namespace cyto::test
