@@ -109,7 +109,7 @@ std::vector<worker_status> workers_of(const segment& from) {
     const bool should_live = state == slot_state::starting || state == slot_state::ready;
     each.state = should_live && !held ? "dead" : text_of(state);
     each.is_source = (entry.flags & slot_is_source) != 0;
-    each.finished = own.finished.observe() != 0;
+    each.finished = own.finished.observe() == static_cast<std::uint32_t>(source_end::finished);
     each.incarnation = own.incarnation.observe();
     each.restarts = board.restarts.observe();
     each.kills = board.kills.observe();
@@ -138,12 +138,19 @@ std::vector<lane_status> lanes_of(const segment& from) {
   return out;
 }
 
-bool is_quiet(const segment& from) {
+bool sources_have_ended(const segment& from) {
+  const bool draining =
+      from.the_board().phase.observe() == static_cast<std::uint32_t>(system_phase::draining);
   for (std::uint32_t i = 0; i < from.slot_count(); ++i) {
-    if ((from.slot(i).flags & slot_is_source) != 0 && from.control_of(i).finished.observe() == 0) {
-      return false;
-    }
+    if ((from.slot(i).flags & slot_is_source) == 0) continue;
+    const auto end = static_cast<source_end>(from.control_of(i).finished.observe());
+    if (end != source_end::finished && !(draining && end == source_end::drained)) return false;
   }
+  return true;
+}
+
+bool is_quiet(const segment& from) {
+  if (!sources_have_ended(from)) return false;
   versioned<3>::values values{};
   std::uint64_t seen = 0;
   std::vector<std::uint64_t> gone;

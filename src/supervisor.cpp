@@ -448,12 +448,8 @@ bool supervisor::is_ready() const {
 
 bool supervisor::is_quiet() const {
   bool any_source = false;
-  for (std::uint32_t i = 0; i < where().slot_count(); ++i) {
-    if ((where().slot(i).flags & slot_is_source) == 0) continue;
-    any_source = true;
-    if (where().control_of(i).finished.observe() == 0) return false;
-  }
-  if (!any_source && !is_draining()) return false;
+  for (const worker_spec* each : state_->specs) any_source = any_source || each->is_source;
+  if ((!any_source && !is_draining()) || !sources_have_ended(where())) return false;
   state_->the_board().watched.publish(1);
   full_fence();  // V2
   return cyto::is_quiet(where());

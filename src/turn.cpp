@@ -154,8 +154,12 @@ void turn::commit() noexcept {
     each->touched = false;
   }
   for (const auto& each : inputs_) {
-    // A writer that waits for room is worth waking when there is a good part of the lane.
-    if (each->given_back_bytes < each->lane.capacity_bytes() / 4) continue;
+    // A writer that waits for room is worth waking when there is a good part of the lane, or all
+    // of it: it may need all, and this worker may stay busy with others.
+    if (each->given_back_bytes == 0) continue;
+    if (each->given_back_bytes < each->lane.capacity_bytes() / 4 && !each->lane.looks_empty()) {
+      continue;
+    }
     each->given_back_bytes = 0;
     ring(*each->writer_bell);
   }

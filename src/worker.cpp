@@ -171,23 +171,33 @@ bool worker::run_turn() {
 }
 
 bool worker::produce_turn() {
-  if (!produce_ || slot_->own().finished.own() != 0) return false;
+  if (!produce_) return false;
+  control& own = slot_->own();
+  const bool draining = phase() == system_phase::draining;
+  const auto end = static_cast<source_end>(own.finished.own());
+  if (end == source_end::finished || (end == source_end::drained && draining)) return false;
+  if (draining) {
+    say_end(source_end::drained);
+    return true;
+  }
+  // A supervisor that died while it drained has left a successor that goes on.
+  if (end == source_end::drained)
+    own.finished.publish(static_cast<std::uint32_t>(source_end::none));
   turn& in = slot_->the_turn();
-  bool finished = phase() == system_phase::draining;
-  if (!finished) {
-    in.begin_source();
-    finished = produce_(in) == produced::finished;
-    if (in.fault() != turn_fault::none) {
-      resolve_fault(0);
-      return true;
-    }
-    if (!in.is_empty()) in.commit();
+  in.begin_source();
+  const bool finished = produce_(in) == produced::finished;
+  if (in.fault() != turn_fault::none) {
+    resolve_fault(0);
+    return true;
   }
-  if (finished) {
-    slot_->own().finished.publish(1);
-    tell_supervisor();
-  }
+  if (!in.is_empty()) in.commit();
+  if (finished) say_end(source_end::finished);
   return true;
+}
+
+void worker::say_end(source_end end) noexcept {
+  slot_->own().finished.publish(static_cast<std::uint32_t>(end));
+  tell_supervisor();
 }
 
 void worker::sleep() {

@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* exit_codes =
     "Exit codes: 0 done, 1 failed or audit broken, 2 usage or bad input, 3 no such system,\n"
-    "            100 already running, 130 and 143 on SIGINT and SIGTERM.";
+    "            4 stopped before its end, 100 already running, 129, 130 and 143 on SIGHUP,\n"
+    "            SIGINT and SIGTERM.";
 
 int tell(int code, const std::string& text) {
   fmt::print(stderr, "cyto: {}\n", text);
@@ -113,7 +114,7 @@ int command(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   // A reader that goes away is a failed write, with its error, not a silent death.
-  std::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   try {
     return command(argc, argv);
   } catch (const cyto::error& failure) {

@@ -30,11 +30,14 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+// Where a worker finds what the supervisor keeps for it: see supervisor_options::input.
+constexpr const char* kept_input = "/proc/self/fd/5";
 constexpr auto progress_every = milliseconds(100);
 
 struct input_source {
   std::string path;  // What ${input} stands for.
-  int fd = -1;       // A memfd with what could be read only once.
+  std::string name;
+  int fd = -1;  // A memfd with what could be read only once.
 };
 
 [[noreturn]] void refuse_input(const std::string& name, int reason) {
@@ -62,16 +65,16 @@ int spool(int from, const std::string& name) {
 
 input_source open_input(const std::string& name) {
   if (name.empty()) return {};
-  if (name == "-") return {"/proc/self/fd/5", spool(STDIN_FILENO, "standard input")};
+  if (name == "-") return {kept_input, "standard input", spool(STDIN_FILENO, "standard input")};
   const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
   if (fd < 0 || fstat(fd, &info) != 0) refuse_input(name, errno);
   if (S_ISDIR(info.st_mode)) refuse_input(name, EISDIR);
-  if (!S_ISREG(info.st_mode)) return {"/proc/self/fd/5", spool(fd, name)};
+  if (!S_ISREG(info.st_mode)) return {kept_input, name, spool(fd, name)};
   close(fd);
   std::array<char, PATH_MAX> real{};
   if (realpath(name.c_str(), real.data()) == nullptr) refuse_input(name, errno);
-  return {real.data(), -1};
+  return {real.data(), name, -1};
 }
 
 // A periodic timer; not running at 0.
@@ -97,8 +100,7 @@ class runner {
         random_(options.chaos.seed) {
     sigset_t handled;
     sigemptyset(&handled);
-    sigaddset(&handled, SIGINT);
-    sigaddset(&handled, SIGTERM);
+    for (const int each : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&handled, each);
     sigprocmask(SIG_BLOCK, &handled, nullptr);
     signals_ = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
     topology_request request;
@@ -106,6 +108,7 @@ class runner {
     request.name = options.name;
     request.set = options.set;
     request.input = input_.path;
+    request.input_name = input_.name;
     request.programs = options.programs;
     topology_ = read_topology(request);
     system_.emplace(topology_, supervisor_options{input_.fd});
@@ -120,30 +123,37 @@ class runner {
 
   int run() {
     bool written = false;
-    while (!system_->has_ended() || !is_over()) {
-      wait_for_events();
+    for (;;) {
       system_->step();
       if (has_fired(progress_timer_)) show_progress();
       take_signals();
-      if (is_over()) continue;
-      if (has_fired(chaos_timer_)) kill_somebody();
-      if (!system_->failure().empty()) {
+      if (over_) {
+        if (system_->has_ended()) break;
+      } else if (!system_->failure().empty()) {
         over_ = true;
+        continue;
       } else if (system_->is_quiet()) {
         finish(written);
+        continue;
       } else if (stop_at_ && clock::now() >= *stop_at_) {
         end_early();
+        continue;
+      } else if (has_fired(chaos_timer_)) {
+        kill_somebody();
       }
+      wait_for_events();
     }
     clear_progress();
     if (!system_->failure().empty()) throw error(system_->failure_code(), system_->failure());
     if (signal_ != 0) return 128 + signal_;
-    return report(written);
+    const int code = report();
+    if (code != 0 || written || topology_.table_of.empty()) return code;
+    fmt::print(stderr, "cyto: system {}: was stopped before its end; no table was written\n",
+               topology_.name);
+    return 4;
   }
 
  private:
-  [[nodiscard]] bool is_over() const { return over_; }
-
   void wait_for_events() const {
     std::array<pollfd, 4> ready{{{system_->poll_fd(), POLLIN, 0},
                                  {signals_, POLLIN, 0},
@@ -172,17 +182,23 @@ class runner {
 
   void end_early() {
     over_ = true;
+    collect();
     system_->stop();
   }
 
-  // Quiet: everything that was accepted is in the cells.
-  void finish(bool& written) {
-    over_ = true;
+  // What report() tells, while the workers still stand.
+  void collect() {
     audit_ = audit_report(system_->where());
     kills_ = system_->kills();
     restarts_ = system_->restarts();
     seconds_ = std::chrono::duration<double>(clock::now().time_since_epoch()).count() -
                static_cast<double>(system_->where().the_board().started_ns.observe()) * 1e-9;
+  }
+
+  // Quiet: everything that was accepted is in the cells.
+  void finish(bool& written) {
+    over_ = true;
+    collect();
     if (!stop_at_ && !topology_.table_of.empty()) {
       clear_progress();
       output_.write(table_of(system_->where(), topology_.table_of));
@@ -191,10 +207,10 @@ class runner {
     system_->stop();
   }
 
-  int report(bool written) const {
+  [[nodiscard]] int report() const {
     const bool ok = audit_.value("ok", false);
     if (options_.json) {
-      nlohmann::json out{{"ok", ok && written},
+      nlohmann::json out{{"ok", ok && !stop_at_},
                          {"name", topology_.name},
                          {"seconds", seconds_},
                          {"kills", kills_},
@@ -212,13 +228,14 @@ class runner {
       throw error(error_code::failed, "system " + topology_.name,
                   "accepted is not delivered + dropped", audit_.dump(), "please report this");
     }
-    return std::fflush(stdout) == 0 ? 0 : 1;
+    if (std::fflush(stdout) == 0) return 0;
+    throw_errno(errno, error_code::failed, "standard output", "cannot be written");
   }
 
   void kill_somebody() {
     const std::uint64_t random = random_();
     const std::string& who = options_.chaos.who;
-    if (who == "supervisor" || (who == "any" && random % 8 == 0)) raise(SIGKILL);
+    if (who == "supervisor" || (who == "any" && random % 8 == 0)) kill(getpid(), SIGKILL);
     system_->kill_one(random >> 8);
   }
 

@@ -111,7 +111,9 @@ class reader {
       }
       values_[key] = value;
     }
-    if (!request_.input.empty()) values_["input"] = request_.input;
+    if (request_.input.empty()) return;
+    values_["input"] = request_.input;
+    values_["input_name"] = request_.input_name;
   }
 
   // Puts values for ${key}. `origin` gets the key if the whole text is one.
@@ -128,8 +130,8 @@ class reader {
       const auto found = values_.find(key);
       if (end == std::string::npos || found == values_.end()) {
         refuse(at, "'" + from + "' uses ${" + key + "}",
-               key == "input" ? "no input was given" : "[set] has no such key",
-               key == "input" ? "add --input FILE" : "add it to [set]");
+               key.starts_with("input") ? "no input was given" : "[set] has no such key",
+               key.starts_with("input") ? "add --input FILE" : "add it to [set]");
       }
       if (origin != nullptr && i == 0 && end + 1 == from.size()) *origin = key;
       out += found->second;
@@ -261,7 +263,7 @@ class reader {
     if (name.find('/') != std::string::npos) {
       const std::size_t slash = request_.path.rfind('/');
       const bool absolute = name.front() == '/' || slash == std::string::npos;
-      const std::string path = absolute ? name : request_.path.substr(0, slash + 1) + name;
+      std::string path = absolute ? name : request_.path.substr(0, slash + 1) + name;
       if (is_program(path)) return path;
       refuse(at, "program " + path + " is not there, or may not be run", {}, "correct 'program'");
     }

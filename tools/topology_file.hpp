@@ -7,7 +7,8 @@
 //   [restart] intensity, period_ms, shutdown_ms
 //   [table] of
 //
-// Sizes are numbers of bytes, or texts such as "64KiB". ${input} is the path that --input gives.
+// Sizes are numbers of bytes, or texts such as "64KiB". ${input} is the path that --input gives,
+// ${input_name} what to call it in messages.
 #pragma once
 
 #include <map>
@@ -22,6 +23,7 @@ struct topology_request {
   std::string name;                        // --name; empty: the file's.
   std::map<std::string, std::string> set;  // --set
   std::string input;                       // What ${input} stands for; empty: not given.
+  std::string input_name;                  // What ${input_name} stands for, for messages.
   std::string programs;  // Folder where programs without a slash are looked for first.
 };
 

@@ -24,6 +24,7 @@ class source {
   explicit source(cyto::worker& self)
       : self_(&self),
         path_(self.setting("input")),
+        name_(self.setting("input_name")),
         parsers_(self.to("parser")),
         position_(self.cell<cyto::last_writer>("position")),
         identity_(self.cell<cyto::last_writer>("identity")),
@@ -34,7 +35,7 @@ class source {
     fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
     struct stat info {};
     if (fd_ < 0 || fstat(fd_, &info) != 0) {
-      cyto::throw_errno(errno, cyto::error_code::bad_input, "input " + path_, "cannot be read");
+      cyto::throw_errno(errno, cyto::error_code::bad_input, "input " + name_, "cannot be read");
     }
     size_ = static_cast<std::uint64_t>(info.st_size);
     changed_ = static_cast<std::uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000 +
@@ -114,7 +115,7 @@ class source {
           pread(fd_, window_.data() + had + got, wanted - got, static_cast<off_t>(at + had + got));
       if (bytes < 0 && errno == EINTR) continue;
       if (bytes < 0) {
-        cyto::throw_errno(errno, cyto::error_code::bad_input, "input " + path_, "cannot be read");
+        cyto::throw_errno(errno, cyto::error_code::bad_input, "input " + name_, "cannot be read");
       }
       if (bytes == 0) refuse("was cut short while it was read", "start again");
       got += static_cast<std::size_t>(bytes);
@@ -122,13 +123,13 @@ class source {
   }
 
   [[noreturn]] void refuse(const std::string& value, const std::string& next) const {
-    throw cyto::error(cyto::error_code::bad_input, "input " + path_, value, {}, next);
+    throw cyto::error(cyto::error_code::bad_input, "input " + name_, value, {}, next);
   }
 
   [[noreturn]] void refuse_content() const {
     if (size_ == 0) refuse("is empty", "name a package index, such as apt-cache dumpavail prints");
     throw cyto::error(
-        cyto::error_code::bad_input, "input " + path_, "is not a package index",
+        cyto::error_code::bad_input, "input " + name_, "is not a package index",
         "none of its " + std::to_string(stanzas_.value()) + " stanzas has a Package field",
         "name a package index, such as apt-cache dumpavail prints");
   }
@@ -144,7 +145,7 @@ class source {
       from += static_cast<std::uint64_t>(bytes);
     }
     throw cyto::error(
-        cyto::error_code::bad_input, "input " + path_,
+        cyto::error_code::bad_input, "input " + name_,
         "line " + std::to_string(line) + " begins a stanza of more than " +
             cyto::bytes_text(stanza_bytes_max_),
         "the lane to the parsers takes no larger one",
@@ -154,6 +155,7 @@ class source {
 
   cyto::worker* self_;
   std::string path_;
+  std::string name_;
   cyto::output parsers_;
   cyto::last_writer position_;  // Bytes of the input whose stanzas are sent.
   cyto::last_writer identity_;

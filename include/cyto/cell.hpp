@@ -83,7 +83,7 @@ class cell_store {
 
   // --- for the kinds ------------------------------------------------------------------------
   [[nodiscard]] cell_value load(std::uint64_t cell) const noexcept;
-  bool store(std::uint64_t cell, const cell_value& value) noexcept;
+  bool store(std::uint64_t cell, const cell_value& to) noexcept;
   // Adds a member to the set `cell`. Returns whether the set grew.
   bool add_member(std::uint64_t cell, std::string_view bytes) noexcept;
   [[nodiscard]] turn& the_turn() const noexcept { return *turn_; }

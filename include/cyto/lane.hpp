@@ -229,6 +229,8 @@ class lane_reader {
     stamp_taken_ = stamp_committed_;
   }
 
+  // Whether nothing stands at the read position, committed or not.
+  [[nodiscard]] bool looks_empty() const noexcept { return ring_.header(read_).ready.own() == 0; }
   [[nodiscard]] std::uint32_t taken() const noexcept { return taken_; }
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Shuts the lane after nonsense was found in it. It stays shut.

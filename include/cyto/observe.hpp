@@ -68,6 +68,8 @@ struct lane_status {
 
 std::vector<worker_status> workers_of(const segment& from);
 std::vector<lane_status> lanes_of(const segment& from);
+// Whether every source has said all, or, in a system that drains, was told to stop.
+bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);
 
 struct cell_view {

@@ -110,6 +110,9 @@ struct output_line {
 };
 static_assert(sizeof(output_line) == line_bytes);
 
+// What a source has to say of its end: nothing; that it has said all; that it was told to stop.
+enum class source_end : std::uint32_t { none, finished, drained };
+
 enum class slot_state : std::uint32_t { empty, starting, ready, stopped, failed };
 
 inline constexpr std::size_t touched_max = 4096;
@@ -119,7 +122,7 @@ inline constexpr std::size_t failure_bytes_max = 1000;
 struct control {
   alignas(line_bytes) word<std::uint64_t> commit;  // The stamp of the last committed turn.
   alignas(line_bytes) word<std::uint32_t> state;   // slot_state
-  word<std::uint32_t> finished;                    // A source that has nothing more to say.
+  word<std::uint32_t> finished;                    // source_end
   word<std::uint32_t> pid;
   word<std::uint32_t> incarnation;
   word<std::uint64_t> start_time;  // Clock ticks since boot, as in /proc/PID/stat.

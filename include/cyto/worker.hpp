@@ -102,8 +102,9 @@ class worker {
   void handle(const message_view& view);
   bool run_turn();
   bool produce_turn();
+  void say_end(source_end end) noexcept;
   bool resolve_fault(std::size_t handled);
-  void wait_for_room(turn_output& lane, std::uint64_t bytes);
+  void wait_for_room(turn_output& to, std::uint64_t bytes);
   void sleep();
   [[nodiscard]] system_phase phase() const noexcept;
   void tell_supervisor() const noexcept;

@@ -84,9 +84,19 @@ class RunningSystem : public Command {
 };
 
 TEST_F(RunningSystem, IsEndedByStop) {
-  const outcome stop = cyto({"stop", name()});
-  EXPECT_EQ(stop.exit_code, 0) << stop.err;
-  supervisor().wait();
+  // With the parsers stopped it cannot have come to its end by itself.
+  const auto parsers = parsers_in(workers());
+  signal_all(parsers, SIGSTOP);
+  process stop = start({"stop", name()});
+  wait_for_status(supervisor(), [](const json& document) {
+    return document.at("phase").get<std::string>() == "draining";
+  });
+  signal_all(parsers, SIGCONT);
+  const outcome stopped = stop.wait();
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  const outcome run = supervisor().wait();
+  EXPECT_EQ(run.exit_code, 4) << run.err;
+  EXPECT_FALSE(std::filesystem::exists(table_path())) << "a part of the table was written";
   expect_nothing_left();
 }
 
@@ -132,6 +142,7 @@ TEST_F(RunningSystem, BalancesAtAnyMoment) {
 }
 
 TEST_F(RunningSystem, ShowsItsWorkers) {
+  signal_all(parsers_in(workers()), SIGSTOP);
   const json document = wait_for_status(supervisor(), [](const json&) { return true; });
   std::map<std::string, int> groups;
   for (const json& worker : document.at("workers")) {
@@ -146,6 +157,7 @@ TEST_F(RunningSystem, ShowsItsWorkers) {
   const outcome plain = cyto({"status", name()});
   EXPECT_EQ(plain.exit_code, 0) << plain.err;
   EXPECT_NE(plain.out.find("parser"), std::string::npos) << plain.out;
+  signal_all(parsers_in(workers()), SIGCONT);
   supervisor().wait();
 }
 
