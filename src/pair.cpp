@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 constexpr std::uint32_t sender_slot = 0;
 constexpr std::uint32_t receiver_slot = 1;
 constexpr int answer_ms = 200;
+constexpr int request_ms = 10;  // It was sent with the connection.
 constexpr auto join_at_most = std::chrono::seconds(10);
 // Between looks at who else is there; also how late a vanished peer is noticed.
 constexpr auto look_around = milliseconds(50);
@@ -106,9 +107,16 @@ pair_end::pair_end(pair_end&&) noexcept = default;
 pair_end::~pair_end() {
   if (!state_) return;
   if (state_->gave_out) state_->place->the_turn().commit();
-  state_->place.reset();
-  if (!slot_lock::is_held(state_->met.where, 1 - state_->mine) && state_->met.listener) {
-    forget_socket(state_->name);
+  // One leaves at a time, or each of two would leave the socket to the other.
+  try {
+    const file claim = claim_folder();
+    state_->place.reset();
+    if (!slot_lock::is_held(state_->met.where, 1 - state_->mine)) {
+      state_->met.listener = file();
+      forget_stale_socket(state_->name);
+    }
+  } catch (const error&) {
+    state_->place.reset();  // The folder has gone, and the socket with it.
   }
 }
 
@@ -118,6 +126,10 @@ turn_output& pair_end::lane() noexcept { return *state_->place->the_turn().outpu
 void pair_end::admit() noexcept {
   if (!state_->met.listener) return;
   while (const file client = accept_from(state_->met.listener.get())) {
+    // The request is read, or closing would throw the answer away (ECONNRESET).
+    packet request{};
+    std::vector<file> unwanted;
+    if (!receive_packet(client.get(), request, unwanted, request_ms)) continue;
     send_packet(client.get(), {verb_join, 0}, {state_->met.where.fd(), state_->met.listener.get()});
   }
 }

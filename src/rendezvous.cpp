@@ -91,17 +91,20 @@ std::string memfd_tag(const std::string& name) {
   return "cyto:" + name + ":" + text;
 }
 
-file listen_at(const std::string& name) {
+file claim_folder() {
   const std::string folder = runtime_folder();
-  const std::string path = folder + "/" + name + ".sock";
-  const sockaddr_un address = address_of(path);
-  // Claiming is done by one process at a time; the lock is on the folder, so it leaves no file.
-  const file claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  file claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!claim || flock(claim.get(), LOCK_EX) != 0) {
     throw_errno(errno, error_code::failed, "runtime folder", folder + " cannot be locked");
   }
-  const file probe = make_socket();
-  if (try_connect(probe.get(), address)) return {};
+  return claim;
+}
+
+file listen_at(const std::string& name) {
+  const std::string path = socket_path(name);
+  const sockaddr_un address = address_of(path);
+  const file claim = claim_folder();
+  if (connect_to(name)) return {};
   if (errno == ECONNREFUSED) unlink(path.c_str());
   file made = make_socket();
   if (bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
@@ -120,6 +123,10 @@ void forget_socket(const std::string& name) noexcept {
   } catch (const error&) {
     return;  // No folder any more, so no socket in it.
   }
+}
+
+void forget_stale_socket(const std::string& name) {
+  if (!connect_to(name) && errno == ECONNREFUSED) unlink(socket_path(name).c_str());
 }
 
 file connect_to(const std::string& name) {

@@ -25,12 +25,18 @@ struct packet {
   std::int32_t value = 0;
 };
 
+// While it lives, no other process listens, joins or leaves under any name of the folder. The lock
+// is the kernel's, on the folder itself, so it leaves no file and ends with its holder.
+file claim_folder();
+
 // Listens under that name. Not open when somebody alive listens there already; a socket whose owner
 // is gone is replaced. `inheritable` holders are other processes that were handed the listener.
 file listen_at(const std::string& name);
 
-// Removes the socket file. For whoever is the last.
+// Removes the socket file. For whoever listens there.
 void forget_socket(const std::string& name) noexcept;
+// Removes it if nobody listens. REQUIRES: claim_folder() is held.
+void forget_stale_socket(const std::string& name);
 
 // Not open when nobody listens.
 file connect_to(const std::string& name);
