@@ -54,7 +54,7 @@ bool cell_store::grow(root_word index, std::uint64_t count) noexcept {
   const std::uint64_t packed = turn_->root()[index];
   const std::uint64_t words = index_words(packed);
   if (count * 2 < words) return true;
-  const std::uint64_t new_words = words == 0 ? first_index_words : words * 4;
+  const std::uint64_t new_words = words == 0 ? first_index_words : words * 2;
   const std::uint64_t begin = take(new_words * 8, line_bytes);
   if (begin == 0) return false;
   std::memset(turn_->arena() + begin, 0, new_words * 8);

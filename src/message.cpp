@@ -20,12 +20,16 @@ std::uint8_t* lane_allocator::allocate(std::size_t bytes) {
 std::uint8_t* lane_allocator::spill(std::size_t bytes) {
   place_ = place::spill;
   spill_used_ = 1 - spill_used_;
-  if (spill_bytes_[spill_used_] < bytes) {
-    spill_[spill_used_].reset(
-        new std::uint8_t[bytes]);  // Not cleared: it is written before it is read.
-    spill_bytes_[spill_used_] = bytes;
+  const std::size_t needed = bytes + line_bytes;
+  if (spill_bytes_[spill_used_] < needed) {
+    // Not cleared: it is written before it is read.
+    spill_[spill_used_].reset(new std::uint8_t[needed]);
+    spill_bytes_[spill_used_] = needed;
   }
-  return spill_[spill_used_].get();
+  // The end is aligned as in the ring: the builder aligns what it stores by its distance from there.
+  std::uint8_t* start = spill_[spill_used_].get();
+  const auto end = round_up(reinterpret_cast<std::uintptr_t>(start) + bytes, line_bytes);
+  return start + (end - reinterpret_cast<std::uintptr_t>(start) - bytes);
 }
 
 std::uint8_t* lane_allocator::reallocate_downward(std::uint8_t* old_start, std::size_t old_bytes,

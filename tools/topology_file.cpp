@@ -182,6 +182,11 @@ class reader {
     }
   }
 
+  // What a user changes to change a size: the key of the file, or --set if that decides.
+  std::string remedy(const std::string& origin) const {
+    return values_.count(origin) == 0 ? origin : origin + " (--set " + origin + "=SIZE)";
+  }
+
   template <class F>
   void each(const toml::table& root, const char* key, F visit) const {
     const toml::node* node = root.get(key);
@@ -231,6 +236,7 @@ class reader {
              bytes_text(page_bytes) + " to " + bytes_text(arena_bytes_max) + " are possible",
              "change it");
     }
+    out.cells_origin = remedy(out.cells_origin);
     return out;
   }
 
@@ -249,6 +255,7 @@ class reader {
                  bytes_text(lane_bytes_max),
              "change it");
     }
+    out.origin = remedy(out.origin);
     return out;
   }
 

@@ -149,7 +149,7 @@ class source {
         "line " + std::to_string(line) + " begins a stanza of more than " +
             cyto::bytes_text(stanza_bytes_max_),
         "the lane to the parsers takes no larger one",
-        "raise stanza_lane_bytes (--set stanza_lane_bytes=...), or see whether this is "
+        "raise stanza_lane_bytes (--set stanza_lane_bytes=SIZE), or see whether this is "
         "a package index");
   }
 
