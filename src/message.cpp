@@ -26,7 +26,8 @@ std::uint8_t* lane_allocator::spill(std::size_t bytes) {
     spill_[spill_used_].reset(new std::uint8_t[needed]);
     spill_bytes_[spill_used_] = needed;
   }
-  // The end is aligned as in the ring: the builder aligns what it stores by its distance from there.
+  // The end is aligned as in the ring: the builder aligns what it stores by its distance from
+  // there.
   std::uint8_t* start = spill_[spill_used_].get();
   const auto end = round_up(reinterpret_cast<std::uintptr_t>(start) + bytes, line_bytes);
   return start + (end - reinterpret_cast<std::uintptr_t>(start) - bytes);

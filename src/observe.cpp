@@ -214,8 +214,14 @@ segment find_system(const std::string& name) {
               "start it with `cyto run`, or see `cyto ps`");
 }
 
+bool is_pair(const segment& from) { return (from.slot(0).flags & slot_is_port) != 0; }
+
 void stop_system(const std::string& name) {
   const segment where = find_system(name);
+  if (is_pair(where)) {
+    throw error(error_code::bad_input, "system " + name, "is a pair of programs of their own",
+                "nobody supervises them", "end the programs themselves");
+  }
   packet reply{};
   std::vector<file> unwanted;
   const file connection = connect_to(name);
@@ -228,6 +234,12 @@ void stop_system(const std::string& name) {
     pollfd gone{supervisor_process.get(), POLLIN, 0};
     poll(&gone, 1, -1);
     return;
+  }
+  if (slot_lock::is_held(where, slot_lock::supervisor)) {
+    throw error(error_code::failed, "system " + name, "its supervisor does not answer",
+                "process " + std::to_string(where.the_board().supervisor_pid.observe()) +
+                    " is stopped or busy",
+                "try again, or kill that process first");
   }
   // Nobody supervises: each worker whose slot is held is killed; its memory goes with the last one.
   for (std::uint32_t i = 0; i < where.slot_count(); ++i) {

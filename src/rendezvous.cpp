@@ -15,6 +15,7 @@
 
 #include "cyto/error.hpp"
 #include "cyto/types.hpp"
+#include "names.hpp"
 
 namespace cyto {
 namespace {
@@ -81,7 +82,10 @@ std::string runtime_folder() {
   return folder;
 }
 
-std::string socket_path(const std::string& name) { return runtime_folder() + "/" + name + ".sock"; }
+std::string socket_path(const std::string& name) {
+  check_name("system name", name);
+  return runtime_folder() + "/" + name + ".sock";
+}
 
 std::string memfd_tag(const std::string& name) {
   static constexpr char digits[] = "0123456789abcdef";

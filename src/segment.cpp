@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include "names.hpp"
+
 namespace cyto {
 namespace {
 
@@ -46,17 +48,6 @@ struct placement {
 
 void put_name(char (&to)[48], const std::string& from) {
   std::memcpy(to, from.data(), std::min(from.size(), name_bytes_max));
-}
-
-void check_name(const std::string& what, const std::string& name) {
-  const bool good = !name.empty() && name.size() <= name_bytes_max &&
-                    std::all_of(name.begin(), name.end(), [](char c) {
-                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                             (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
-                    });
-  if (good) return;
-  throw error(error_code::bad_input, what, "'" + name.substr(0, 60) + "' is no name",
-              "a name has 1 to 47 of a-z A-Z 0-9 . _ -", "choose another");
 }
 
 void place(const segment_plan& plan, placement& out) {
@@ -120,7 +111,7 @@ void check(const segment_plan& plan) {
                 std::to_string(plan.slots.size()) + " workers", "1 to 256 are possible", {});
   }
   for (const slot_plan& slot : plan.slots) {
-    check_name("worker name", slot.name);
+    check_name("worker name", slot.name, true);
     if (slot.arena_bytes > arena_bytes_max) {
       throw error(error_code::bad_input, "worker " + slot.name,
                   "cells_bytes is " + bytes_text(slot.arena_bytes),
@@ -148,6 +139,18 @@ void check(const segment_plan& plan) {
 }
 
 }  // namespace
+
+void check_name(const std::string& what, const std::string& name, bool is_slot) {
+  const bool good = !name.empty() && name.size() <= name_bytes_max &&
+                    std::all_of(name.begin(), name.end(), [is_slot](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                             (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
+                             (is_slot && c == '/');
+                    });
+  if (good) return;
+  throw error(error_code::bad_input, what, "'" + name.substr(0, 60) + "' is no name",
+              "a name has 1 to 47 of a-z A-Z 0-9 . _ -", "choose another");
+}
 
 std::uint64_t bytes_needed(const segment_plan& plan) {
   placement placed;

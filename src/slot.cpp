@@ -30,7 +30,12 @@ slot::slot(const segment& from, std::uint32_t index)
   own_->pid.publish(static_cast<std::uint32_t>(getpid()));
   own_->start_time.publish(process_start_time(getpid()));
   own_->incarnation.publish(own_->incarnation.own() + 1);
-  recover(from, index, own_pages_.data(), arena_.data());
+  try {
+    recover(from, index, own_pages_.data(), arena_.data());
+  } catch (const error& failure) {
+    leave_failure(failure.code(), failure.what());
+    throw;
+  }
 
   bells_ = from.map_doorbells();
   auto* bell = reinterpret_cast<doorbell_line*>(bells_.data());

@@ -28,6 +28,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+static_assert(kept_input_path[sizeof "/proc/self/fd/" - 1] - '0' == input_fd);
+
 constexpr std::size_t clients_max = 64;
 constexpr auto backoff_first = std::chrono::milliseconds(10);
 constexpr auto backoff_last = std::chrono::milliseconds(1000);
@@ -104,6 +106,7 @@ struct supervisor::state {
   void fail(error_code with, const std::string& text);
   void set_phase(system_phase next);
   void serve(int fd);
+  void look_at_lanes();
   void arm_timer();
   void due();
   [[nodiscard]] bool anybody_left() const {
@@ -273,13 +276,21 @@ void supervisor::state::died(std::size_t slot) {
     }
     return;
   }
-  if (own.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
-      own.pid.observe() == static_cast<std::uint32_t>(it.pid)) {
+  if (ours) board_of(slot).last_exit.publish(static_cast<std::uint32_t>(status));
+  const bool left_failure = own.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
+                            own.pid.observe() == static_cast<std::uint32_t>(it.pid);
+  if (left_failure) {
     const std::uint32_t bytes =
         std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
     const auto with = static_cast<error_code>(own.failure_code.observe());
     fail(with == error_code::bad_input ? with : error_code::failed,
          std::string(own.failure_text, bytes));
+    return;
+  }
+  if (ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_refused) {
+    fail(error_code::failed, "worker " + std::string(where->slot(index).name) +
+                                 ": refused to start (exit code 65); see what " +
+                                 specs[slot]->program + " says");
     return;
   }
   if (it.chaos_killed) {
@@ -321,6 +332,18 @@ void supervisor::state::fail(error_code with, const std::string& text) {
     code = with;
   }
   set_phase(system_phase::stopping);
+}
+
+void supervisor::state::look_at_lanes() {
+  for (std::uint32_t i = 0; failure.empty() && i < where->lane_count(); ++i) {
+    const lane_entry& lane = where->lane(i);
+    if (where->input_of(lane).fenced.observe() == 0) continue;
+    fail(error_code::failed,
+         "lane " + std::string(where->slot(lane.writer_slot).name) + " -> " +
+             where->slot(lane.reader_slot).name +
+             ": a record in it makes no sense; its writer's memory was overwritten; the lane is "
+             "fenced off, stop the system and start it again");
+  }
 }
 
 void supervisor::state::set_phase(system_phase next) {
@@ -433,6 +456,7 @@ void supervisor::step() {
       if (known) state_->serve(fd);
     }
   }
+  state_->look_at_lanes();
 }
 
 const segment& supervisor::where() const noexcept { return *state_->where; }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cyto/supervisor.hpp"
+#include "names.hpp"
 
 namespace cyto {
 namespace {
@@ -33,8 +34,10 @@ std::string slot_name(const worker_spec& spec, std::uint32_t member) {
 
 void check(const topology& of) {
   const std::string thing = "topology " + of.name;
+  check_name("system name", of.name);
   std::uint64_t slots = 0;
   for (const worker_spec& each : of.workers) {
+    check_name("worker name", each.name);
     if (each.count < 1 || each.count > slot_count_max) {
       throw error(error_code::bad_input, thing + ": worker " + each.name,
                   "count is " + std::to_string(each.count), "1 to 256 are possible", {});

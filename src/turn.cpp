@@ -84,7 +84,7 @@ void turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
   fault_ = why == status::full ? turn_fault::lane_full : turn_fault::lane_too_big;
   fault_lane_ = &to;
   fault_bytes_ = bytes;
-  fault_ring_bytes_ = to.lane.staged_ring_bytes() + record_bytes(bytes, true) + line_bytes;
+  fault_ring_bytes_ = to.lane.room_wanted();
 }
 
 bool turn::list(std::uint64_t entry) noexcept {

@@ -207,7 +207,7 @@ void worker::sleep() {
   }
   slot_->the_turn().ring_writers();
   slot_->bell().prepare();
-  if (!slot_->incoming().has_any() && phase() != system_phase::stopping) {
+  if (!slot_->incoming().has_any() && phase() == phase_seen_) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
     if (slot_->where().the_board().watched.observe() != 0 && turns != turns_told_) {
@@ -226,8 +226,9 @@ void worker::run(int nudge) {
   if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
   slot_->set_state(slot_state::ready);
   tell_supervisor();
-  while (phase() != system_phase::stopping) {
+  while ((phase_seen_ = phase()) != system_phase::stopping) {
     if (!run_turn() && !produce_turn()) sleep();
+    if (slot_->incoming().has_fenced()) tell_supervisor();
   }
 }
 

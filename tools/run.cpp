@@ -30,8 +30,6 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Where a worker finds what the supervisor keeps for it: see supervisor_options::input.
-constexpr const char* kept_input = "/proc/self/fd/5";
 constexpr auto progress_every = milliseconds(100);
 
 struct input_source {
@@ -49,14 +47,21 @@ struct input_source {
 int spool(int from, const std::string& name) {
   const int to = memfd_create("cyto-input", MFD_CLOEXEC);
   if (to < 0) refuse_input(name, errno);
+  std::uint64_t room = memory_available() / 2;
   std::array<char, 1 << 16> bytes{};
   for (;;) {
     const ssize_t got = read(from, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) refuse_input(name, errno);
     if (got == 0) return to;
+    if (static_cast<std::uint64_t>(got) > room) {
+      throw error(error_code::bad_input, "input " + name, "is more than half of the free memory",
+                  "what can be read only once is kept in memory", "put it into a file");
+    }
+    room -= static_cast<std::uint64_t>(got);
     for (ssize_t done = 0; done < got;) {
       const ssize_t put = write(to, bytes.data() + done, static_cast<std::size_t>(got - done));
+      if (put < 0 && errno == EINTR) continue;
       if (put < 0) refuse_input(name, errno);
       done += put;
     }
@@ -65,12 +70,13 @@ int spool(int from, const std::string& name) {
 
 input_source open_input(const std::string& name) {
   if (name.empty()) return {};
-  if (name == "-") return {kept_input, "standard input", spool(STDIN_FILENO, "standard input")};
+  if (name == "-")
+    return {kept_input_path, "standard input", spool(STDIN_FILENO, "standard input")};
   const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
   if (fd < 0 || fstat(fd, &info) != 0) refuse_input(name, errno);
   if (S_ISDIR(info.st_mode)) refuse_input(name, EISDIR);
-  if (!S_ISREG(info.st_mode)) return {kept_input, name, spool(fd, name)};
+  if (!S_ISREG(info.st_mode)) return {kept_input_path, name, spool(fd, name)};
   close(fd);
   std::array<char, PATH_MAX> real{};
   if (realpath(name.c_str(), real.data()) == nullptr) refuse_input(name, errno);

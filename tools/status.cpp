@@ -8,7 +8,8 @@ namespace cyto::tools {
 
 std::string the_system(const std::string& name) {
   if (!name.empty()) return name;
-  const std::vector<std::string> names = system_names();
+  std::vector<std::string> names = system_names();
+  std::erase_if(names, [](const std::string& each) { return is_pair(find_system(each)); });
   if (names.size() == 1) return names.front();
   if (names.empty()) {
     throw error(error_code::no_such_system, "system", "none runs", {}, "start one with `cyto run`");
@@ -18,13 +19,15 @@ std::string the_system(const std::string& name) {
 }
 
 int status(const std::string& name, bool as_json) {
-  const nlohmann::json report = status_report(find_system(the_system(name)));
+  const segment where = find_system(the_system(name));
+  const nlohmann::json report = status_report(where);
   if (as_json) {
     fmt::print("{}\n", report.dump());
     return 0;
   }
   fmt::print("{}  {}  {}\n", report["name"].get<std::string>(), report["phase"].get<std::string>(),
-             report["supervised"].get<bool>()
+             is_pair(where) ? "a pair of programs"
+             : report["supervised"].get<bool>()
                  ? fmt::format("supervisor {}", report["supervisor_pid"].get<unsigned>())
                  : "no supervisor: start the same `cyto run` to adopt it");
   fmt::print("{:<24} {:>8} {:<9} {:>9} {:>12} {:>9} {:>9}\n", "WORKER", "PID", "STATE", "RESTARTS",

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
+#include <climits>
 #include <cstdlib>
 #include <fstream>
 #include <initializer_list>
@@ -265,20 +267,26 @@ class reader {
            access(path.c_str(), X_OK) == 0;
   }
 
+  // The same program under one name, from wherever the command is called: an adopter compares.
+  static std::string real(const std::string& path) {
+    std::array<char, PATH_MAX> out{};
+    return realpath(path.c_str(), out.data()) == nullptr ? path : std::string(out.data());
+  }
+
   // With a slash: from the topology's folder. Without: beside the command, then PATH.
   std::string find_program(const toml::table& at, const std::string& name) const {
     if (name.find('/') != std::string::npos) {
       const std::size_t slash = request_.path.rfind('/');
       const bool absolute = name.front() == '/' || slash == std::string::npos;
       std::string path = absolute ? name : request_.path.substr(0, slash + 1) + name;
-      if (is_program(path)) return path;
+      if (is_program(path)) return real(path);
       refuse(at, "program " + path + " is not there, or may not be run", {}, "correct 'program'");
     }
     std::string folders = request_.programs;
     if (const char* path = std::getenv("PATH")) folders += std::string(":") + path;
     std::istringstream list(folders);
     for (std::string folder; std::getline(list, folder, ':');) {
-      if (!folder.empty() && is_program(folder + "/" + name)) return folder + "/" + name;
+      if (!folder.empty() && is_program(folder + "/" + name)) return real(folder + "/" + name);
     }
     refuse(at, "program " + name + " is not there", "looked in " + folders,
            "build it, or give its path");

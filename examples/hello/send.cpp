@@ -1,4 +1,4 @@
-// Sends three messages, each built in the lane itself.
+// Sends three messages; each becomes visible by one store.
 #include <cyto/cyto.hpp>
 
 #include "tick_generated.h"

@@ -128,8 +128,10 @@ class lane_writer {
   }
 
   [[nodiscard]] std::uint32_t staged() const noexcept { return staged_; }
-  // Bytes of the ring that this turn has staged so far.
-  [[nodiscard]] std::uint64_t staged_ring_bytes() const noexcept { return write_ - committed_; }
+  // Bytes of room with which this turn could have staged the record last refused as `full`.
+  [[nodiscard]] std::uint64_t room_wanted() const noexcept {
+    return write_ - committed_ + refused_ + line_bytes;
+  }
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Largest payload that can ever fit.
   [[nodiscard]] std::uint64_t payload_bytes_max() const noexcept {
@@ -152,6 +154,7 @@ class lane_writer {
     if (length + line_bytes > ring_.capacity) [[unlikely]]
       return status::too_big;
     if (length + line_bytes > room_seen() && length + line_bytes > room()) [[unlikely]] {
+      refused_ = length;
       return status::full;
     }
     return status::ok;
@@ -182,6 +185,7 @@ class lane_writer {
   std::uint64_t accepted_ = 0;
   std::uint64_t accepted_bytes_ = 0;
   std::uint64_t staged_bytes_ = 0;
+  std::uint64_t refused_ = 0;
   std::uint32_t staged_ = 0;
   unsigned spare_ = 0;
   std::uint32_t first_size_wide_ = 0;

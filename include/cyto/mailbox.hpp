@@ -23,6 +23,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cyto/turn.hpp"
@@ -57,6 +58,8 @@ class mailbox {
   void reset() noexcept {
     for (front& each : fronts_) each.seen = false;
   }
+  // Whether a lane was fenced since the last call.
+  [[nodiscard]] bool has_fenced() noexcept { return std::exchange(has_fenced_, false); }
   [[nodiscard]] bool has_any() noexcept {
     bool any = false;
     for (front& each : fronts_) any = look_at(each) || any;
@@ -74,7 +77,7 @@ class mailbox {
     if (a.message.stamp != b.message.stamp) return a.message.stamp < b.message.stamp;
     return a.input->writer_slot < b.input->writer_slot;
   }
-  static bool look_at(front& at) noexcept {
+  bool look_at(front& at) noexcept {
     if (at.seen) return true;
     if (at.input->lane.is_fenced()) [[unlikely]]
       return false;
@@ -97,6 +100,7 @@ class mailbox {
   }
 
   std::vector<front> fronts_;
+  bool has_fenced_ = false;
 };
 
 }  // namespace cyto

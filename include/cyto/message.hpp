@@ -2,7 +2,7 @@
 //
 // What: FlatBuffers in a lane. The builder's buffer is a private block while the message is small
 //   and the ring itself once it is not; reading is always in place.
-//       builder.begin(writer);  builder.fbb().Finish(CreateTick(builder.fbb(), 7));
+//       auto& fbb = builder.begin(writer);  fbb.Finish(CreateTick(fbb, 7));
 //       builder.end(message_kind<Tick>(), 0);
 //       const Tick* tick = open_message<Tick>(view);   // nullptr: not a sound Tick
 //

@@ -13,7 +13,7 @@
 // Ordering:
 //   O1 A lane's numbers belong to committed turns. `settled` tells whether the walk over its
 //      records was not disturbed; on a busy lane only the inequalities can be judged.
-//   O2 quiet() is true only if there was an instant at which all sources had finished and every
+//   O2 is_quiet() is true only if there was an instant at which all sources had finished and every
 //      accepted message was consumed: all `delivered` are read before any `accepted`.
 //   O3 each_cell() visits every cell that was committed when it began, each in a version at least
 //      as new.
@@ -90,6 +90,8 @@ void each_cell(const segment& from, std::uint32_t slot_index, F visit) {
 // A segment of a running system, for tools: asked of its supervisor, or taken from a worker when
 // the supervisor is gone. Throws no_such_system.
 segment find_system(const std::string& name);
+// Whether it is a pair of programs (port.hpp) and not a supervised system.
+bool is_pair(const segment& from);
 // Lets a system drain and end, and returns when it has. One without a supervisor is ended at once.
 // Throws no_such_system.
 void stop_system(const std::string& name);

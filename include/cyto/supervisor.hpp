@@ -66,8 +66,11 @@ void check(const topology& of);
 // The memory it takes. REQUIRES: check() passed.
 segment_plan plan_of(const topology& of);
 
+// Where a worker finds what the supervisor keeps for it.
+inline constexpr char kept_input_path[] = "/proc/self/fd/5";
+
 struct supervisor_options {
-  int input = -1;  // A memfd that sources may read as /proc/self/fd/5; kept for successors.
+  int input = -1;  // A memfd that workers read at kept_input_path, and successors too.
 };
 
 class supervisor {

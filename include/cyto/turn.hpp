@@ -2,9 +2,9 @@
 //
 // What: one atomic step of a worker. Messages taken, cells changed and messages sent become visible
 //   by one store, or not at all.
-//       turn.send<Invoice>(turn.to("billing"), [&](auto& fbb) { return CreateInvoice(fbb, id); });
+//       turn.send<Invoice>(billing.by_key(id), [&](auto& fbb) { return CreateInvoice(fbb, id); });
 //
-// Who: handlers use to(), send(), again(), own-cell calls; the loop that owns the slot uses the
+// Who: handlers use send(), again() and their cells; the loop that owns the slot uses the
 //   rest. One thread.
 //
 // Layout: private, but for the list of touched cells in `control`: before a turn changes a word of

@@ -115,6 +115,7 @@ class worker {
   std::size_t batch_max_ = 256;
   std::size_t limit_ = 256;  // Of the next turn: lowered after one that was too large.
   std::uint64_t turns_told_ = ~std::uint64_t{0};
+  system_phase phase_seen_ = system_phase::running;
   int nudge_ = -1;
 };
 
