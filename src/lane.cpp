@@ -9,7 +9,9 @@ lane_writer::lane_writer(lane_ring where, output_line& line,
   write_ = committed_ = sent[0];
   accepted_ = sent[1];
   accepted_bytes_ = sent[2];
-  read_seen_ = std::min(read_published.observe(), committed_);
+  // The reader's word is input: what it cannot have given back leaves no room, and no more.
+  const std::uint64_t least = committed_ - std::min(committed_, where.capacity);
+  read_seen_ = std::clamp(read_published.observe(), least, committed_);
 }
 
 void lane_writer::seal(std::uint64_t stamp) noexcept {

@@ -17,6 +17,7 @@ namespace cyto {
 namespace {
 
 constexpr int settle_tries = 64;
+constexpr int cell_tries = 1000;
 
 const char* text_of(slot_state state) {
   switch (state) {
@@ -188,10 +189,15 @@ void each_cell(const segment& from, std::uint32_t slot_index,
     const std::uint64_t name_offset = offset + sizeof(cell_record);
     if (cell.name_bytes > entry.arena_bytes - name_offset) refuse_cells(from, slot_index);
     cell_value value{};
-    if (!cell.value.read(own.commit, value, seen)) refuse_cells(from, slot_index);
+    // Its owner may be fast, but not for ever.
+    int tries = cell_tries;
+    while (tries > 0 && !cell.value.read(own.commit, value, seen)) --tries;
+    if (tries == 0) refuse_cells(from, slot_index);
     visit(to, {{from.at<char>(entry.arena_offset + name_offset), cell.name_bytes},
                cell.kind,
                {value[0], value[1], value[2]}});
+    // Filled upward: links lead down, and the walk ends.
+    if (cell.previous >= offset) refuse_cells(from, slot_index);
     offset = cell.previous;
   }
 }
@@ -208,7 +214,12 @@ segment find_system(const std::string& name) {
   // No supervisor answers: any worker's descriptor is the same memory.
   for (const memfd_holder& holder : find_memfd_holders(memfd_tag(name))) {
     const int fd = ::open(holder.path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) return segment::attach(fd);
+    if (fd < 0) continue;
+    try {
+      return segment::attach(fd);
+    } catch (const error&) {
+      continue;  // It is just being made.
+    }
   }
   throw error(error_code::no_such_system, "system " + name, "does not run", {},
               "start it with `cyto run`, or see `cyto ps`");

@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,7 +38,10 @@ void each_memfd(F visit) {
   constexpr std::string_view before = "/memfd:cyto:";
   constexpr std::string_view after = " (deleted)";
   each_entry("/proc", [&](const char* pid) {
-    const std::string folder = std::string("/proc/") + pid + "/fd";
+    struct stat info {};
+    const std::string process = std::string("/proc/") + pid;
+    if (stat(process.c_str(), &info) != 0 || info.st_uid != geteuid()) return;
+    const std::string folder = process + "/fd";
     each_entry(folder, [&](const char* number) {
       const std::string path = folder + "/" + number;
       std::array<char, 400> target{};
@@ -75,6 +80,12 @@ std::uint64_t process_start_time(pid_t pid) {
 }
 
 file open_process(pid_t pid) { return file(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+
+bool process_lives(pid_t pid) {
+  const file process = pid > 0 ? open_process(pid) : file();
+  pollfd end{process.get(), POLLIN, 0};
+  return process && poll(&end, 1, 0) == 0;
+}
 
 std::vector<memfd_holder> find_memfd_holders(const std::string& tag) {
   std::vector<memfd_holder> found;

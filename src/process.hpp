@@ -32,6 +32,9 @@ std::uint64_t process_start_time(pid_t pid);
 // A descriptor for the process, not open when it is gone.
 file open_process(pid_t pid);
 
+// False once it has ended, even if nobody has asked for its exit status yet.
+bool process_lives(pid_t pid);
+
 // The processes of this user that hold a memfd of that tag, and the path of one such descriptor
 // each.
 struct memfd_holder {

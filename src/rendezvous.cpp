@@ -21,6 +21,9 @@ namespace cyto {
 namespace {
 
 constexpr std::size_t fds_max = 4;
+constexpr int vanish_ms = 2000;
+constexpr int claim_tries = 200;
+constexpr int claim_pause_ms = 10;
 
 void make_folder(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -98,18 +101,28 @@ std::string memfd_tag(const std::string& name) {
 file claim_folder() {
   const std::string folder = runtime_folder();
   file claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!claim || flock(claim.get(), LOCK_EX) != 0) {
-    throw_errno(errno, error_code::failed, "runtime folder", folder + " cannot be locked");
+  // Bounded: nobody may be held up for ever by a process that is stopped in here.
+  for (int i = 0; claim && i < claim_tries; ++i) {
+    if (flock(claim.get(), LOCK_EX | LOCK_NB) == 0) return claim;
+    if (errno != EWOULDBLOCK && errno != EINTR) break;
+    poll(nullptr, 0, claim_pause_ms);
   }
-  return claim;
+  throw_errno(errno, error_code::failed, "runtime folder", folder + " cannot be locked",
+              "see which process holds it");
 }
 
 file listen_at(const std::string& name) {
   const std::string path = socket_path(name);
   const sockaddr_un address = address_of(path);
   const file claim = claim_folder();
-  if (connect_to(name)) return {};
-  if (errno == ECONNREFUSED) unlink(path.c_str());
+  if (const file probe = connect_to(name)) {
+    if (process_lives(peer_pid(probe.get()))) return {};
+    // A child that it was just starting still holds the listener and is about to let go: then the
+    // connection ends.
+    pollfd end{probe.get(), POLLIN, 0};
+    if (poll(&end, 1, vanish_ms) == 0) return {};
+  }
+  if (!connect_to(name) && errno == ECONNREFUSED) unlink(path.c_str());
   file made = make_socket();
   if (bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       listen(made.get(), 64) != 0) {

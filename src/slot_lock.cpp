@@ -21,7 +21,7 @@ struct flock one_byte(std::uint32_t slot_index) {
 
 }  // namespace
 
-slot_lock::slot_lock(const segment& from, std::uint32_t slot_index) {
+slot_lock::slot_lock(const segment& from, std::uint32_t slot_index, bool wait) {
   // A description of its own: a lock taken through an inherited one would be shared with everybody
   // who inherited it, and outlive this process.
   const std::string path = "/proc/self/fd/" + std::to_string(from.fd());
@@ -31,7 +31,7 @@ slot_lock::slot_lock(const segment& from, std::uint32_t slot_index) {
                 "cannot be opened again through /proc", "mount /proc");
   }
   struct flock lock = one_byte(slot_index);
-  if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+  if (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0) {
     fd_ = fd;
     return;
   }

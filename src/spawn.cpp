@@ -39,10 +39,12 @@ pid_t spawn(const spawn_request& what) {
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
   // Moved out of the way first, so that no source is overwritten by another's target.
   std::vector<file> moved;
+  int failed = 0;
   for (const auto& [from, to] : std::initializer_list<std::pair<int, int>>{
            {what.segment, segment_fd}, {what.nudge, nudge_fd}, {what.input, input_fd}}) {
     if (from < 0) continue;
     moved.emplace_back(fcntl(from, F_DUPFD_CLOEXEC, 16));
+    if (!moved.back()) failed = errno;
     posix_spawn_file_actions_adddup2(&actions, moved.back().get(), to);
   }
   sigset_t none;
@@ -57,8 +59,10 @@ pid_t spawn(const spawn_request& what) {
   posix_spawnattr_setflags(&attributes,
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   pid_t pid = -1;
-  const int failed = posix_spawn(&pid, what.program.c_str(), &actions, &attributes,
-                                 arguments.data(), environment.data());
+  if (failed == 0) {
+    failed = posix_spawn(&pid, what.program.c_str(), &actions, &attributes, arguments.data(),
+                         environment.data());
+  }
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failed == 0) return pid;

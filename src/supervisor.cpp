@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <deque>
+#include <string_view>
 #include <system_error>
 
 #include "cyto/doorbell.hpp"
@@ -41,6 +42,14 @@ enum event_source : std::uint64_t {
   event_timer,
   event_client = 1 << 12  // Plus the descriptor.
 };
+
+// Whether a descriptor's link under /proc begins like that.
+bool leads_to(const std::string& path, std::string_view beginning) {
+  std::array<char, 64> target{};
+  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
+  return length > 0 &&
+         std::string_view(target.data(), static_cast<std::size_t>(length)).starts_with(beginning);
+}
 
 std::string exit_text(int status) {
   if (WIFSIGNALED(status)) {
@@ -74,6 +83,7 @@ struct supervisor::state {
   file nudge;
   file timer;
   file input;
+  file spare;  // Given up for a moment when there are no more descriptors.
   std::vector<child> children;
   std::vector<const worker_spec*> specs;  // By slot.
   std::vector<file> clients;
@@ -107,6 +117,9 @@ struct supervisor::state {
   void set_phase(system_phase next);
   void serve(int fd);
   void look_at_lanes();
+  static void kill_group(const child& which);
+  void kill_all();
+  void accept_client();
   void arm_timer();
   void due();
   [[nodiscard]] bool anybody_left() const {
@@ -130,6 +143,7 @@ void supervisor::state::open_system(const supervisor_options& options) {
   timer = file(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!events || !timer)
     throw_errno(errno, error_code::failed, "system " + of.name, "no epoll or timer");
+  spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   adopted = adopt(plan);
   if (!adopted) {
     where = std::make_unique<segment>(segment::create(plan));
@@ -171,32 +185,36 @@ void supervisor::state::open_system(const supervisor_options& options) {
 bool supervisor::state::adopt(const segment_plan& plan) {
   for (const memfd_holder& holder : find_memfd_holders(plan.memfd_tag)) {
     const std::string folder = "/proc/" + std::to_string(holder.pid) + "/fd/";
-    file kept_nudge(
-        ::open((folder + std::to_string(nudge_fd)).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
-    if (fd < 0) continue;
-    segment found = segment::attach(fd);
-    bool is_worker = false;
-    for (std::uint32_t i = 0; i < found.slot_count(); ++i) {
-      is_worker = is_worker ||
-                  found.control_of(i).pid.observe() == static_cast<std::uint32_t>(holder.pid) ||
-                  found.board_of(i).spawned_pid.observe() == static_cast<std::uint32_t>(holder.pid);
+    const std::string nudge_path = folder + std::to_string(nudge_fd);
+    const std::string input_path = folder + std::to_string(input_fd);
+    // A worker, from its first instruction on, has the memory and the pipe at their numbers; a tool
+    // that looks at the system has not.
+    if (holder.path != folder + std::to_string(segment_fd) || !leads_to(nudge_path, "pipe:[")) {
+      continue;
     }
-    if (!is_worker || !kept_nudge)
-      continue;  // A tool that looks at it; its descriptors are its own.
+    file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 || !kept_nudge) continue;
+    segment found = segment::attach(fd);
     if (found.header().fingerprint != plan.fingerprint) {
       throw error(
           error_code::bad_input, "system " + of.name,
           "its workers still run, with another topology, input or settings", {},
           "use the same command line to adopt them, or end them with `cyto stop " + of.name + "`");
     }
-    slot_lock claim(found, slot_lock::supervisor);
+    // This process holds the name's socket, so nobody else is about to supervise: a lock that is
+    // still held after its supervisor's end is held by a child that is just being started.
+    const auto before = static_cast<pid_t>(found.the_board().supervisor_pid.observe());
+    slot_lock claim(found, slot_lock::supervisor, !process_lives(before));
     if (!claim.held()) {
       throw error(error_code::already_running, "system " + of.name, "runs already",
                   "its supervisor is process " +
                       std::to_string(found.the_board().supervisor_pid.observe()));
     }
-    file kept_input(::open((folder + std::to_string(input_fd)).c_str(), O_RDONLY | O_CLOEXEC));
+    file kept_input;
+    if (leads_to(input_path, "/memfd:cyto-input")) {
+      kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
+    }
     if (kept_input) input = std::move(kept_input);
     where = std::make_unique<segment>(std::move(found));
     lock = std::move(claim);
@@ -334,6 +352,22 @@ void supervisor::state::fail(error_code with, const std::string& text) {
   set_phase(system_phase::stopping);
 }
 
+void supervisor::state::kill_group(const child& which) {
+  // Through the pidfd first: only if the process is still there is the group's number its own.
+  if (syscall(SYS_pidfd_send_signal, which.process.get(), SIGKILL, nullptr, 0) == 0) {
+    kill(-which.pid, SIGKILL);
+  }
+}
+
+void supervisor::state::kill_all() {
+  for (const child& each : children) {
+    if (!each.process) continue;
+    kill_group(each);
+    siginfo_t info{};
+    waitid(P_PID, static_cast<id_t>(each.pid), &info, WEXITED);
+  }
+}
+
 void supervisor::state::look_at_lanes() {
   for (std::uint32_t i = 0; failure.empty() && i < where->lane_count(); ++i) {
     const lane_entry& lane = where->lane(i);
@@ -379,12 +413,27 @@ void supervisor::state::due() {
   }
   if (kill_at <= now) {
     for (const child& each : children) {
-      // The group: what a worker has started goes with it.
-      if (each.process && kill(-each.pid, SIGKILL) != 0) kill(each.pid, SIGKILL);
+      if (each.process) kill_group(each);  // What a worker has started goes with it.
     }
     kill_at = clock::time_point::max();
   }
   arm_timer();
+}
+
+void supervisor::state::accept_client() {
+  file client = accept_from(listener.get());
+  if (!client && (errno == EMFILE || errno == ENFILE)) {
+    // Out of descriptors: let the caller in and out again, or it would stand at the door for ever.
+    spare = file();
+    client = accept_from(listener.get());
+    client = file();
+    spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  if (!client) return;
+  // The oldest goes: somebody who connects and says nothing must not keep others out.
+  if (clients.size() == clients_max) clients.erase(clients.begin());
+  watch(client.get(), event_client + static_cast<std::uint64_t>(client.get()));
+  clients.push_back(std::move(client));
 }
 
 void supervisor::state::serve(int fd) {
@@ -411,19 +460,14 @@ supervisor::supervisor(topology of, const supervisor_options& options)
   try {
     state_->open_system(options);
   } catch (...) {
+    if (!state_->adopted) state_->kill_all();
     if (state_->listener) forget_socket(name);
     throw;
   }
 }
 
 supervisor::~supervisor() {
-  for (const state::child& each : state_->children) {
-    if (!each.process) continue;
-    kill(-each.pid, SIGKILL);
-    syscall(SYS_pidfd_send_signal, each.process.get(), SIGKILL, nullptr, 0);
-    siginfo_t info{};
-    waitid(P_PID, static_cast<id_t>(each.pid), &info, WEXITED);
-  }
+  state_->kill_all();
   forget_socket(state_->of.name);
 }
 
@@ -440,15 +484,11 @@ void supervisor::step() {
       if (state_->children[what].process) state_->died(what);
     } else if (what == event_nudge) {
       while (read(state_->nudge.get(), bytes.data(), bytes.size()) > 0) continue;
+      state_->look_at_lanes();
     } else if (what == event_timer) {
       if (read(state_->timer.get(), bytes.data(), 8) == 8) state_->due();
     } else if (what == event_listener) {
-      file client = accept_from(state_->listener.get());
-      if (!client) continue;
-      // The oldest goes: somebody who connects and says nothing must not keep others out.
-      if (state_->clients.size() == clients_max) state_->clients.erase(state_->clients.begin());
-      state_->watch(client.get(), event_client + static_cast<std::uint64_t>(client.get()));
-      state_->clients.push_back(std::move(client));
+      state_->accept_client();
     } else {
       const int fd = static_cast<int>(what - event_client);
       const bool known = std::any_of(state_->clients.begin(), state_->clients.end(),
@@ -456,7 +496,6 @@ void supervisor::step() {
       if (known) state_->serve(fd);
     }
   }
-  state_->look_at_lanes();
 }
 
 const segment& supervisor::where() const noexcept { return *state_->where; }

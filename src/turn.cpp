@@ -116,6 +116,15 @@ bool turn::is_empty() const noexcept {
   return true;
 }
 
+void turn::set_pending(const turn_input* input) noexcept {
+  std::uint64_t number = 0;
+  while (input != nullptr && inputs_[number].get() != input) ++number;
+  if (input != nullptr) ++number;
+  if (root_[root_pending] == number) return;
+  root_[root_pending] = number;
+  root_changed_ = true;
+}
+
 void turn::commit() noexcept {
   hold_back_compiler();
   const std::uint64_t stamp = clock_.next();
@@ -165,7 +174,7 @@ void turn::commit() noexcept {
   }
   touched_outputs_.clear();
   root_changed_ = false;
-  listed_ = 0;
+  listed_ = 0;  // In shared memory the old list stands: all it names is committed now.
 }
 
 void turn::abort() noexcept {

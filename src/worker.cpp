@@ -149,7 +149,8 @@ bool worker::run_turn() {
   std::size_t handled = 0;
   message_view view;
   while (handled < limit_) {
-    turn_input* from = incoming.next(view);
+    turn_input* pending = in.pending();
+    turn_input* from = pending == nullptr ? incoming.next(view) : incoming.front_of(*pending, view);
     if (from == nullptr) break;
     in.take(*from, view);
     handle(view);
@@ -158,6 +159,7 @@ bool worker::run_turn() {
       return true;
     }
     ++handled;
+    in.set_pending(in.wants_again() ? from : nullptr);
     if (in.wants_again()) break;
     turn::consume(*from, view);
     incoming.taken(*from);
@@ -222,6 +224,11 @@ void worker::sleep() {
 
 void worker::run(int nudge) {
   nudge_ = nudge;
+  if (produce_ && (slot_->entry().flags & slot_is_source) == 0) {
+    throw error(error_code::bad_input, "worker " + std::string(name()),
+                "produces, but the topology does not call it a source",
+                "the end of the job would not wait for it", "add source = true");
+  }
   if (slot_->the_turn().fault() != turn_fault::none) resolve_fault(0);
   if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
   slot_->set_state(slot_state::ready);

@@ -1,4 +1,5 @@
 // The command `cyto`: the table of verbs, and what an error looks like.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <climits>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 
 #include "cyto/cyto.hpp"
@@ -21,9 +23,19 @@ constexpr const char* exit_codes =
     "            4 stopped before its end, 100 already running, 129, 130 and 143 on SIGHUP,\n"
     "            SIGINT and SIGTERM.";
 
-int tell(int code, const std::string& text) {
-  fmt::print(stderr, "cyto: {}\n", text);
+// Cannot fail: where there is no standard error, the exit code has to say it.
+int tell(int code, const std::string& text) noexcept {
+  static_cast<void>(dprintf(STDERR_FILENO, "cyto: %s\n", text.c_str()));
   return code;
+}
+
+// A descriptor 0, 1 or 2 that is closed would be given to the first file opened, and be written to.
+void open_standard_descriptors() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
 }
 
 // Where the command itself stands: programs of a topology are looked for there first.
@@ -113,6 +125,7 @@ int command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   // A reader that goes away is a failed write, with its error, not a silent death.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   try {

@@ -106,7 +106,12 @@ class runner {
         random_(options.chaos.seed) {
     sigset_t handled;
     sigemptyset(&handled);
-    for (const int each : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&handled, each);
+    for (const int each : {SIGINT, SIGTERM, SIGHUP}) {
+      // What the caller has chosen to ignore (nohup, a background job) stays ignored.
+      struct sigaction now {};
+      if (sigaction(each, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) continue;
+      sigaddset(&handled, each);
+    }
     sigprocmask(SIG_BLOCK, &handled, nullptr);
     signals_ = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
     topology_request request;

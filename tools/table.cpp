@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -16,6 +19,7 @@ table_output::table_output(std::string path) : path_(std::move(path)) {
     fd_ = STDOUT_FILENO;
     return;
   }
+  if (path_.empty()) refuse(ENOENT);
   struct stat info {};
   const bool exists = stat(path_.c_str(), &info) == 0;
   if (exists && !S_ISREG(info.st_mode)) {
@@ -23,6 +27,9 @@ table_output::table_output(std::string path) : path_(std::move(path)) {
   } else if (exists && access(path_.c_str(), W_OK) != 0) {
     refuse(errno);
   } else {
+    // What a link leads to is replaced, not the link.
+    std::array<char, PATH_MAX> real{};
+    if (exists && realpath(path_.c_str(), real.data()) != nullptr) path_ = real.data();
     open_beside();
   }
   if (fd_ < 0) refuse(errno);

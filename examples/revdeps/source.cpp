@@ -38,18 +38,25 @@ class source {
       cyto::throw_errno(errno, cyto::error_code::bad_input, "input " + name_, "cannot be read");
     }
     size_ = static_cast<std::uint64_t>(info.st_size);
-    changed_ = static_cast<std::uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000 +
-               static_cast<std::uint64_t>(info.st_mtim.tv_nsec) + size_;
+    changed_ = identity();
   }
 
   cyto::produced produce(cyto::turn& turn) {
     const std::uint64_t begin = position_.value();
     if (identity_.value() == 0) identity_.set(turn, changed_);
-    if (identity_.value() != changed_) refuse("was changed while it was read", "start again");
+    if (identity_.value() != changed_ || identity() != changed_) {
+      refuse("was changed while it was read", "start again");
+    }
     std::uint64_t at = begin;
     cyto::turn_output& parser = parsers_.any();
     while (at - begin < chunk_bytes_ && !turn.is_nearly_full()) {
+      const std::uint64_t before = at;
       const std::string_view stanza = next_stanza(at);
+      // A large one behind others waits for a turn of its own: together they might never fit.
+      if (before != begin && parser.lane.room_seen() < stanza.size() + 4 * flatbuffer_bytes) {
+        at = before;
+        break;
+      }
       if (stanza.empty()) {
         if (with_package_.value() == 0) refuse_content();
         break;
@@ -68,6 +75,15 @@ class source {
   }
 
  private:
+  // Another number when the file has been written to.
+  [[nodiscard]] std::uint64_t identity() const {
+    struct stat info {};
+    if (fstat(fd_, &info) != 0) return 0;
+    return static_cast<std::uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(info.st_mtim.tv_nsec) +
+           static_cast<std::uint64_t>(info.st_size);
+  }
+
   // The stanza at or after `at`, which moves behind it; empty at the end.
   std::string_view next_stanza(std::uint64_t& at) {
     for (revdeps::stanza_cutter cutter;;) {

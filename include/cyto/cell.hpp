@@ -10,7 +10,7 @@
 //
 // Layout: a worker's arena is filled upward and never rewritten, but for the two versions of each
 //   cell and the words of the two indexes. What is used of it is part of the turn (`root`):
-//       root        | end | directory | cells | last cell | members | members' count | - |
+//       root        | end | directory | cells | last cell | members | members' count | pending |
 //       cell        | versioned<3> (64) | previous (8) | hash (8) | kind (4) | bytes (4) | name |
 //       member      | previous/8 (4) | cell/8 (4) | bytes (4) | bytes... |
 //       index word  | hash (32) | offset/8 (32) |     open addressing; 0 is free
@@ -64,9 +64,10 @@ enum root_word : std::size_t {
   root_directory,  // Offset of the index of cells by name; the low 6 bits are log2 of its words.
   root_cells,
   root_last_cell,
-  root_members,  // The same for the index of members of all sets.
-  root_member_count
+  root_members,      // The same for the index of members of all sets.
+  root_member_count  // The next word, root_pending, is the turn's own.
 };
+static_assert(root_member_count + 1 == root_pending);
 
 inline constexpr std::size_t cell_name_bytes_max = 1U << 20;
 

@@ -47,6 +47,8 @@
 namespace cyto {
 
 inline constexpr std::uint64_t committed_bit = std::uint64_t{1} << 63;
+// No clock gets there; a mad writer must not take everybody's clock along.
+inline constexpr std::uint64_t stamp_max = std::uint64_t{1} << 60;
 inline constexpr std::uint32_t wide_bit = std::uint32_t{1} << 31;
 
 struct record_header {
@@ -249,7 +251,8 @@ class lane_reader {
     wide_ = (size_wide & wide_bit) != 0;
     const std::uint32_t size = size_wide & ~wide_bit;
     const std::uint64_t length = record_bytes(size, wide_);
-    if (length + line_bytes > ring_.capacity || stamp < stamp_taken_) [[unlikely]] {
+    if (length + line_bytes > ring_.capacity || stamp < stamp_taken_ || stamp > stamp_max)
+        [[unlikely]] {
       return look::corrupt;
     }
     const std::byte* end = ring_.top(read_) - (wide_ ? line_bytes : sizeof(record_header));

@@ -48,6 +48,16 @@ class mailbox {
     return best->input;
   }
 
+  // The front of that very lane, if there is one.
+  turn_input* front_of(const turn_input& lane, message_view& out) noexcept {
+    for (front& each : fronts_) {
+      if (each.input != &lane || !look_at(each)) continue;
+      out = each.message;
+      return each.input;
+    }
+    return nullptr;
+  }
+
   // The front of that lane was consumed.
   void taken(const turn_input& from) noexcept {
     for (front& each : fronts_) {

@@ -177,7 +177,8 @@ class receiver {
     }
     return batch(batch_);
   }
-  // False once the sender has left and everything was taken.
+  // False once the sender has left and everything was taken. One that was killed has not left: its
+  // successor may come.
   [[nodiscard]] bool is_open() { return end_.is_open(); }
   // Messages that were no sound T.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }

@@ -273,8 +273,9 @@ class segment {
 class slot_lock {
  public:
   slot_lock() noexcept = default;
-  // Tries once; held() tells.
-  slot_lock(const segment& from, std::uint32_t slot_index);
+  // Tries once, or waits where the holder is known to be gone and its last descriptor about to be
+  // closed; held() tells.
+  slot_lock(const segment& from, std::uint32_t slot_index, bool wait = false);
   slot_lock(slot_lock&& other) noexcept;
   slot_lock& operator=(slot_lock&& other) noexcept;
   ~slot_lock();

@@ -78,6 +78,9 @@ class output {
   std::vector<turn_output*> members_;
 };
 
+// The word of the root that says from which lane a message is to come again: its number + 1.
+inline constexpr std::size_t root_pending = 6;
+
 // Why a turn cannot commit as it stands.
 enum class turn_fault : std::uint8_t {
   none,
@@ -172,6 +175,13 @@ class turn {
     again_ = false;
   }
   [[nodiscard]] bool wants_again() const noexcept { return again_; }
+  // The lane whose front comes again before anything else is looked at, part of the committed turn;
+  // nullptr if there is none.
+  [[nodiscard]] turn_input* pending() const noexcept {
+    const std::uint64_t index = root_[root_pending];
+    return index == 0 || index > inputs_.size() ? nullptr : inputs_[index - 1].get();
+  }
+  void set_pending(const turn_input* input) noexcept;
 
   [[nodiscard]] turn_fault fault() const noexcept { return fault_; }
   // Where it happened, the message's payload bytes, and the bytes of the lane that the turn would
