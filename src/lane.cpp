@@ -71,6 +71,10 @@ std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {
 
 lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexcept {
   lane_walk out{from, 0, true};
+  if (from % line_bytes != 0) {
+    out.sound = false;
+    return out;
+  }
   for (;;) {
     const record_header& header = where.header(out.position);
     const std::uint64_t ready = header.ready.observe();
@@ -89,9 +93,14 @@ lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexce
 bool recover_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
                     std::uint64_t commit) noexcept {
   line.sent.wipe(commit);
-  const lane_walk found = walk(where, read_published.observe(), commit);
-  where.header(found.position).ready.stage(0);  // Cuts the ghost (L2).
-  return found.sound && found.position == line.sent.own_current(commit)[0];
+  // The writer's own account says where its last committed record ends.
+  const std::uint64_t end = line.sent.own_current(commit)[0];
+  where.header(end).ready.stage(0);  // Cuts the ghost (L2).
+  // A reader that tells nonsense spoils this lane only, and is found by whoever observes it.
+  const std::uint64_t read = read_published.observe();
+  if (read > end || end - read > where.capacity || read % line_bytes != 0) return true;
+  const lane_walk found = walk(where, read, commit);
+  return found.sound && found.position == end;
 }
 
 }  // namespace cyto

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "cyto/port.hpp"
 #include "process.hpp"
@@ -55,7 +56,12 @@ found meet(const std::string& name, const pair_options& options) {
       plan.slots = {{"sender", "sender", 0, slot_is_port, 0, {}},
                     {"receiver", "receiver", 0, slot_is_port, 0, {}}};
       plan.lanes = {{sender_slot, receiver_slot, options.lane_bytes}};
-      return {segment::create(plan), std::move(listener)};
+      try {
+        return {segment::create(plan), std::move(listener)};
+      } catch (...) {
+        forget_socket(name);
+        throw;
+      }
     }
     const file connection = connect_to(name);
     packet reply{};
@@ -106,7 +112,8 @@ pair_end::pair_end(pair_end&&) noexcept = default;
 
 pair_end::~pair_end() {
   if (!state_) return;
-  if (state_->gave_out) state_->place->the_turn().commit();
+  // What was handed out last is taken, unless its reader is being thrown out of its loop.
+  if (state_->gave_out && std::uncaught_exceptions() == 0) state_->place->the_turn().commit();
   // One leaves at a time, or each of two would leave the socket to the other.
   try {
     const file claim = claim_folder();

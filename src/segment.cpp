@@ -112,6 +112,11 @@ void check(const segment_plan& plan) {
   }
   for (const slot_plan& slot : plan.slots) {
     check_name("worker name", slot.name, true);
+    for (const slot_plan* other = plan.slots.data(); other != &slot; ++other) {
+      if (other->name != slot.name) continue;
+      throw error(error_code::bad_input, "system " + plan.name,
+                  "two workers are called '" + slot.name + "'", {}, "rename one");
+    }
     if (slot.arena_bytes > arena_bytes_max) {
       throw error(error_code::bad_input, "worker " + slot.name,
                   "cells_bytes is " + bytes_text(slot.arena_bytes),
@@ -119,6 +124,12 @@ void check(const segment_plan& plan) {
     }
   }
   for (const lane_plan& lane : plan.lanes) {
+    if (lane.writer_slot >= plan.slots.size() || lane.reader_slot >= plan.slots.size()) {
+      throw error(error_code::bad_input, "system " + plan.name,
+                  "a lane from slot " + std::to_string(lane.writer_slot) + " to slot " +
+                      std::to_string(lane.reader_slot),
+                  "it has " + std::to_string(plan.slots.size()) + " slots");
+    }
     if (lane.ring_bytes >= lane_bytes_min && lane.ring_bytes <= lane_bytes_max &&
         std::has_single_bit(lane.ring_bytes)) {
       continue;
@@ -235,6 +246,9 @@ segment segment::attach(int fd) {
         inside(header.settings_offset, header.settings_bytes, 1) &&
         inside(header.doorbells_offset, header.slot_count, sizeof(doorbell_line)) &&
         inside(header.board_offset, 1, sizeof(board) + header.slot_count * sizeof(board_slot));
+    good = good && header.slots_offset % alignof(slot_entry) == 0 &&
+           header.lanes_offset % alignof(lane_entry) == 0 &&
+           header.doorbells_offset % page_bytes == 0 && header.board_offset % page_bytes == 0;
     if (!good) refuse("its header has numbers out of range");
     const auto* slots = reinterpret_cast<const slot_entry*>(whole.data() + header.slots_offset);
     for (std::uint32_t i = 0; good && i < header.slot_count; ++i) {

@@ -59,6 +59,11 @@ void check(const topology& of) {
                   "lane " + lane.from + " -> " + lane.to + " names worker '" + end + "'",
                   "there is no such worker", "add it, or correct the name");
     }
+    for (const lane_spec* other = of.lanes.data(); other != &lane; ++other) {
+      if (other->from != lane.from || other->to != lane.to) continue;
+      throw error(error_code::bad_input, thing,
+                  "there are two lanes " + lane.from + " -> " + lane.to, {}, "remove one");
+    }
     std::vector<std::string> seen;
     if (lane.from == lane.to || reaches(of, lane.to, lane.from, seen)) {
       throw error(error_code::bad_input, thing,
@@ -96,7 +101,7 @@ segment_plan plan_of(const topology& of) {
                             spec.is_source ? slot_is_source : 0U, spec.cells_bytes, settings});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.count) + " " + spec.program + " " +
-           std::to_string(spec.cells_bytes) + "\n" + settings;
+           std::to_string(spec.cells_bytes) + (spec.is_source ? " source\n" : "\n") + settings;
     for (const std::string& argument : spec.arguments) all += argument + "\n";
   }
   const auto first_slot = [&of](const std::string& name) {

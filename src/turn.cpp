@@ -47,10 +47,11 @@ std::uint64_t output::lane_bytes_min() const noexcept {
   return least;
 }
 
-turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes)
+turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint32_t slot_index)
     : own_(&own),
       arena_(arena),
       arena_bytes_(arena_bytes),
+      slot_index_(slot_index),
       clock_(own.commit.observe()),
       builder_(std::make_unique<message_builder>()),
       root_(own.root.own_current(clock_.commit())) {}

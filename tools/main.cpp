@@ -12,8 +12,8 @@
 #include <cstdio>
 #include <exception>
 
-#include "cyto/cyto.hpp"
-#include "verbs.hpp"
+#include <cyto/cyto.hpp>
+#include "command.hpp"
 #include "version.hpp"
 
 namespace {

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cyto/cyto.hpp"
+#include <cyto/cyto.hpp>
 
 namespace cyto::tools {
 

@@ -22,7 +22,7 @@
 #include "report.hpp"
 #include "table.hpp"
 #include "topology_file.hpp"
-#include "verbs.hpp"
+#include "command.hpp"
 
 namespace cyto::tools {
 namespace {

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "report.hpp"
-#include "verbs.hpp"
+#include "command.hpp"
 
 namespace cyto::tools {
 

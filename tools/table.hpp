@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "cyto/cyto.hpp"
+#include <cyto/cyto.hpp>
 
 namespace cyto::tools {
 

@@ -25,6 +25,12 @@ class reader {
   topology read() {
     toml::table root = parse();
     only(root, "the topology", {"name", "set", "worker", "lane", "restart", "table"});
+    for (const char* table : {"set", "restart", "table"}) {
+      if (const toml::node* node = root.get(table); node != nullptr && !node->is_table()) {
+        refuse(*node, std::string("'") + table + "' is not a table", {},
+               std::string("write [") + table + "]");
+      }
+    }
     read_set(root);
     topology out;
     out.name = request_.name.empty() ? text(root, "name", "the topology") : request_.name;
@@ -301,11 +307,11 @@ class reader {
 topology read_topology(const topology_request& request) { return reader(request).read(); }
 
 std::uint64_t parse_bytes(std::string text) {
-  std::erase(text, ' ');
   std::uint64_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (problem != std::errc()) throw std::invalid_argument(text);
-  const std::string unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  std::string unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (unit.starts_with(' ')) unit.erase(0, 1);
   unsigned shift = 0;
   if (unit == "KiB")
     shift = 10;

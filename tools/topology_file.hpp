@@ -14,7 +14,7 @@
 #include <map>
 #include <string>
 
-#include "cyto/cyto.hpp"
+#include <cyto/cyto.hpp>
 
 namespace cyto::tools {
 

@@ -109,7 +109,8 @@ class cell_store {
   turn* turn_;
 };
 
-// What all kinds share: where the cell is.
+// What all kinds share: where the cell is. A handle to a cell that was made in a turn which then
+// aborted leads nowhere; ask the store again.
 class cell_handle {
  public:
   cell_handle() = default;
@@ -184,7 +185,10 @@ class last_writer : public cell_handle {
  public:
   static constexpr cell_kind kind = cell_kind::last_writer;
   using cell_handle::cell_handle;
-  void set(turn& in, std::uint64_t payload) const noexcept { store({in.stamp(), payload, 1}); }
+  void set(turn& in, std::uint64_t payload) const noexcept {
+    in.see(load()[0]);  // Later than any word that was merged.
+    store({in.stamp(), payload, std::uint64_t{in.slot_index()} + 1});
+  }
   bool merge(turn&, std::uint64_t stamp, std::uint32_t slot, std::uint64_t payload) const noexcept {
     cell_value mine = load();
     return merge_last_writer::merge(mine, {stamp, payload, std::uint64_t{slot} + 1}) && store(mine);

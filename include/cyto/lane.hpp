@@ -31,9 +31,10 @@
 //   L5 The line that the reader polls is written once, at the end of the turn: until then the first
 //      record's header line is kept in private memory.
 //
-// Death: a writer killed in a turn leaves records above its commit word; recover_writer() walks
-//   from the reader's position to the first of them and zeroes its ready word. A reader killed
-//   leaves its position in an `input_line`, versioned like everything of a turn.
+// Death: a writer killed in a turn leaves records above its commit word; recover_writer() zeroes
+//   the ready word behind the last committed one, and walks there from the reader's position to see
+//   that records and account agree. A reader killed leaves its position in an `input_line`,
+//   versioned like everything of a turn.
 #pragma once
 
 #include <algorithm>
@@ -137,7 +138,7 @@ class lane_writer {
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Largest payload that can ever fit.
   [[nodiscard]] std::uint64_t payload_bytes_max() const noexcept {
-    return ring_.capacity - 2 * line_bytes - sizeof(record_header);
+    return ring_.capacity - line_bytes - sizeof(record_header);
   }
   // Bytes free as last seen, without touching the reader's line.
   [[nodiscard]] std::uint64_t room_seen() const noexcept {

@@ -113,7 +113,8 @@ class sender {
  public:
   explicit sender(detail::pair_end end) : end_(std::move(end)) {}
   // Builds one message in the lane and sends it. Never throws for want of room and never waits:
-  // full (the receiver is behind), too_big (for this lane), closed (the receiver has left).
+  // full (the receiver is behind), too_big (for this lane), closed (full, and the receiver has
+  // left).
   template <class Build>
   [[nodiscard]] status send(Build&& build) {
     return end_.send_raw(

@@ -95,7 +95,7 @@ class turn {
   using root_values = versioned<7>::values;
 
   // REQUIRES: recover() has run for this slot in this incarnation.
-  turn(control& own, std::byte* arena, std::uint64_t arena_bytes);
+  turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint32_t slot_index = 0);
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
@@ -125,6 +125,8 @@ class turn {
   [[nodiscard]] std::uint64_t message_stamp() const noexcept { return message_stamp_; }
   // The stamp that this turn would get if nothing more were taken.
   [[nodiscard]] std::uint64_t stamp() const noexcept { return clock_.next(); }
+  // Which slot's turn it is.
+  [[nodiscard]] std::uint32_t slot_index() const noexcept { return slot_index_; }
   // Something of another worker was read that was written at `stamp`.
   void see(std::uint64_t stamp) noexcept { clock_.see(stamp); }
 
@@ -212,6 +214,7 @@ class turn {
   control* own_;
   std::byte* arena_;
   std::uint64_t arena_bytes_;
+  std::uint32_t slot_index_;
   stamp_clock clock_;
   std::vector<std::unique_ptr<turn_output>> outputs_;
   std::vector<std::unique_ptr<turn_input>> inputs_;

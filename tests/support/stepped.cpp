@@ -1,0 +1,93 @@
+#include "support/stepped.hpp"
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace cyto::test {
+
+on_one_core::on_one_core() {
+  ::sched_getaffinity(0, sizeof before_, &before_);
+  const int core = ::sched_getcpu();
+  if (core < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(core), &set);
+  ::sched_setaffinity(0, sizeof set, &set);
+}
+
+on_one_core::~on_one_core() { ::sched_setaffinity(0, sizeof before_, &before_); }
+
+stepped_child::stepped_child(const std::function<void()>& prepare,
+                             const std::function<void()>& act) {
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (pid_ == 0) {
+    // _exit on every way out: the test program's own clean-up is its parent's.
+    try {
+      prepare();
+      if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(3);
+      ::raise(SIGSTOP);
+      act();
+      ::raise(SIGUSR1);
+      ::_exit(0);
+    } catch (...) {
+      ::_exit(4);
+    }
+  }
+  int state = 0;
+  ::waitpid(pid_, &state, 0);
+  if (!WIFSTOPPED(state) || WSTOPSIG(state) != SIGSTOP) {
+    pid_ = -1;
+    throw std::runtime_error("the child did not get as far as its first step: state " +
+                             std::to_string(state));
+  }
+}
+
+stepped_child::~stepped_child() { kill(); }
+
+void stepped_child::resume(int request) {
+  if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) {
+    throw std::system_error(errno, std::generic_category(), "ptrace");
+  }
+  int state = 0;
+  ::waitpid(pid_, &state, 0);
+  if (!WIFSTOPPED(state)) {
+    pid_ = -1;
+    throw std::runtime_error("the stepped child ended: state " + std::to_string(state));
+  }
+  // The end of act() is a signal that nothing else sends; a trap is a step.
+  if (WSTOPSIG(state) == SIGUSR1) {
+    done_ = true;
+  } else if (WSTOPSIG(state) != SIGTRAP) {
+    throw std::runtime_error("the stepped child got signal " + std::to_string(WSTOPSIG(state)));
+  }
+}
+
+bool stepped_child::step() {
+  if (done_) return false;
+  resume(PTRACE_SINGLESTEP);
+  ++steps_;
+  return !done_;
+}
+
+void stepped_child::finish() {
+  while (!done_) resume(PTRACE_CONT);
+}
+
+void stepped_child::kill() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  int state = 0;
+  while (::waitpid(pid_, &state, 0) == pid_ && !WIFSIGNALED(state) && !WIFEXITED(state)) {
+  }
+  pid_ = -1;
+}
+
+}  // namespace cyto::test

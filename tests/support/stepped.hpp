@@ -1,0 +1,55 @@
+// One piece of code, run in a child process one instruction at a time.
+//
+//   stepped_child child([&] { prepare(); }, [&] { act(); });
+//   while (child.step()) look();        // after every instruction of act()
+//   child.kill();                       // as the kernel does it
+#pragma once
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+
+namespace cyto::test {
+
+// Tracer and traced hand a token to and fro; on one core that is three times as quick.
+class on_one_core {
+ public:
+  on_one_core();
+  on_one_core(const on_one_core&) = delete;
+  on_one_core& operator=(const on_one_core&) = delete;
+  ~on_one_core();
+
+ private:
+  cpu_set_t before_{};
+};
+
+class stepped_child {
+ public:
+  // Returns when the child has run `prepare` and stands before the first instruction of `act`.
+  // Throws if the kernel does not let it be traced.
+  stepped_child(const std::function<void()>& prepare, const std::function<void()>& act);
+  stepped_child(const stepped_child&) = delete;
+  stepped_child& operator=(const stepped_child&) = delete;
+  // Kills it if it still lives.
+  ~stepped_child();
+
+  // One instruction. False once `act` has returned.
+  bool step();
+  // Runs on without steps until `act` has returned.
+  void finish();
+  // SIGKILL; returns when the kernel has reaped it, and so freed what it held.
+  void kill();
+  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
+
+ private:
+  void resume(int request);
+
+  on_one_core core_;
+  pid_t pid_ = -1;
+  std::uint64_t steps_ = 0;
+  bool done_ = false;
+};
+
+}  // namespace cyto::test
