@@ -30,11 +30,23 @@ void make_folder(const std::string& path) {
     throw_errno(errno, error_code::failed, "runtime folder", path + " cannot be made",
                 "set XDG_RUNTIME_DIR to a folder of yours");
   }
+}
+
+void check_folder(const std::string& path) {
   struct stat info {};
-  if (lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) {
+  if (lstat(path.c_str(), &info) != 0 && errno == ENOENT) return;
+  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid()) {
     throw error(error_code::failed, "runtime folder", path + " is not a folder of this user",
                 "somebody else made it", "set XDG_RUNTIME_DIR to a folder of yours");
   }
+}
+
+// False when the folder was removed since it was opened, or is another one by now.
+bool is_folder(int fd, const std::string& path) {
+  struct stat opened {};
+  struct stat named {};
+  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
 sockaddr_un address_of(const std::string& path) {
@@ -81,7 +93,7 @@ std::string runtime_folder() {
     folder = std::string(temporary != nullptr && temporary[0] == '/' ? temporary : "/tmp") +
              "/cyto-" + std::to_string(geteuid());
   }
-  make_folder(folder);
+  check_folder(folder);
   return folder;
 }
 
@@ -100,10 +112,18 @@ std::string memfd_tag(const std::string& name) {
 
 file claim_folder() {
   const std::string folder = runtime_folder();
-  file claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // Bounded: nobody may be held up for ever by a process that is stopped in here.
-  for (int i = 0; claim && i < claim_tries; ++i) {
-    if (flock(claim.get(), LOCK_EX | LOCK_NB) == 0) return claim;
+  for (int i = 0; i < claim_tries; ++i) {
+    make_folder(folder);
+    file claim(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!claim) {
+      if (errno == ENOENT) continue;  // Whoever left last has just removed it.
+      break;
+    }
+    if (flock(claim.get(), LOCK_EX | LOCK_NB) == 0) {
+      if (is_folder(claim.get(), folder)) return claim;
+      continue;
+    }
     if (errno != EWOULDBLOCK && errno != EINTR) break;
     poll(nullptr, 0, claim_pause_ms);
   }
@@ -136,14 +156,17 @@ file listen_at(const std::string& name) {
 
 void forget_socket(const std::string& name) noexcept {
   try {
+    const file claim = claim_folder();
     unlink(socket_path(name).c_str());
+    rmdir(runtime_folder().c_str());
   } catch (const error&) {
-    return;  // No folder any more, so no socket in it.
+    return;  // No folder any more, so no socket in it; or another one's business.
   }
 }
 
 void forget_stale_socket(const std::string& name) {
   if (!connect_to(name) && errno == ECONNREFUSED) unlink(socket_path(name).c_str());
+  rmdir(runtime_folder().c_str());
 }
 
 file connect_to(const std::string& name) {

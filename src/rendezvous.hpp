@@ -10,8 +10,9 @@
 
 namespace cyto {
 
-// $XDG_RUNTIME_DIR/cyto, or /run/cyto for root, else a 0700 folder under the temporary folder. Made
-// if it is not there. Throws when it belongs to somebody else.
+// $XDG_RUNTIME_DIR/cyto, or /run/cyto for root, else a 0700 folder under the temporary folder. It
+// is there only while it holds something: claim_folder() makes it, who leaves last removes it.
+// Throws when it belongs to somebody else.
 std::string runtime_folder();
 
 std::string socket_path(const std::string& name);
@@ -33,9 +34,9 @@ file claim_folder();
 // is gone is replaced. `inheritable` holders are other processes that were handed the listener.
 file listen_at(const std::string& name);
 
-// Removes the socket file. For whoever listens there.
+// Removes the socket file, and the folder with the last one. For whoever listens there.
 void forget_socket(const std::string& name) noexcept;
-// Removes it if nobody listens. REQUIRES: claim_folder() is held.
+// The same if nobody listens. REQUIRES: claim_folder() is held.
 void forget_stale_socket(const std::string& name);
 
 // Not open when nobody listens.

@@ -78,7 +78,12 @@ run_tsan() {
   if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
     steady=(setarch "$(uname -m)" --addr-no-randomize)
   fi
-  "${steady[@]}" ctest --preset tsan -j2
+  # What a program under ThreadSanitizer writes there as it starts stays if it is killed just then.
+  local temporary status=0
+  temporary="$(mktemp -d)"
+  TMPDIR="$temporary" "${steady[@]}" ctest --preset tsan -j2 || status=$?
+  rm -rf "$temporary"
+  return "$status"
 }
 
 run_plain() {

@@ -34,7 +34,7 @@ temp_dir::~temp_dir() {
 std::vector<std::string> runtime_dir::leftovers() const {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(path())) {
-    if (!entry.is_directory()) names.push_back(entry.path().string());
+    names.push_back(entry.path().string());
   }
   return names;
 }
