@@ -10,6 +10,7 @@
 
 #include "cyto/cell.hpp"
 #include "cyto/lane.hpp"
+#include "process.hpp"
 #include "rendezvous.hpp"
 #include "verbs.hpp"
 
@@ -109,6 +110,15 @@ std::vector<worker_status> workers_of(const segment& from) {
     const bool held = slot_lock::is_held(from, i);
     const bool should_live = state == slot_state::starting || state == slot_state::ready;
     each.state = should_live && !held ? "dead" : text_of(state);
+    if ((entry.flags & slot_is_plain) != 0) {
+      // It knows nothing of its slot.
+      each.pid = board.spawned_pid.observe();
+      const bool lives = each.pid != 0 && process_start_time(static_cast<pid_t>(each.pid)) ==
+                                              board.spawned_start_time.observe();
+      each.state = lives ? "ready" : board.kept_down.observe() != 0 ? "stopped" : "dead";
+    } else if (held && board.stalled.observe() != 0) {
+      each.state = "stalled";
+    }
     each.is_source = (entry.flags & slot_is_source) != 0;
     each.finished = own.finished.observe() == static_cast<std::uint32_t>(source_end::finished);
     each.incarnation = own.incarnation.observe();
@@ -170,6 +180,21 @@ bool is_quiet(const segment& from) {
     }
   }
   return true;
+}
+
+bool has_work(const segment& from, std::uint32_t slot_index) {
+  if ((from.slot(slot_index).flags & slot_is_source) != 0 &&
+      from.control_of(slot_index).finished.observe() ==
+          static_cast<std::uint32_t>(source_end::none)) {
+    return true;
+  }
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (lane.reader_slot != slot_index) continue;
+    const lane_ends ends = read_ends(from, lane);
+    if (ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2]) return true;
+  }
+  return false;
 }
 
 void each_cell(const segment& from, std::uint32_t slot_index,
@@ -264,6 +289,35 @@ void stop_system(const std::string& name) {
     poll(&gone, 1, -1);
   }
   forget_socket(name);
+}
+
+int order_worker(const std::string& name, std::uint32_t slot_index, worker_order what, int program,
+                 int timeout_ms) {
+  static constexpr std::uint32_t verbs[] = {verb_stop_one, verb_start_one, verb_restart_one};
+  const segment where = find_system(name);
+  const std::string thing = "worker " + std::string(where.slot(slot_index).name);
+  const file connection = connect_to(name);
+  const std::uint32_t said = verbs[static_cast<std::size_t>(what)];
+  std::vector<int> given;
+  if (program >= 0) given.push_back(program);
+  if (is_pair(where) || !connection ||
+      !send_packet(connection.get(), {said, static_cast<std::int32_t>(slot_index)}, given)) {
+    throw error(error_code::failed, thing, "nobody supervises system " + name, {},
+                "start the same `cyto run` to adopt it");
+  }
+  pollfd answered{connection.get(), POLLIN, 0};
+  if (poll(&answered, 1, timeout_ms) == 0) {
+    throw error(error_code::failed, thing,
+                "has not come to that within " + std::to_string(timeout_ms) + " ms",
+                "the order stands", "see `cyto status " + name + "`");
+  }
+  packet reply{};
+  std::vector<file> unwanted;
+  if (!receive_packet(connection.get(), reply, unwanted, 0) || reply.verb != said) {
+    throw error(error_code::failed, thing, "the order is refused", "the system is about to end",
+                "see `cyto status " + name + "`");
+  }
+  return reply.value;
 }
 
 std::vector<std::string> system_names() {

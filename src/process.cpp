@@ -58,6 +58,22 @@ void each_memfd(F visit) {
 
 }  // namespace
 
+bool process_is_stopped(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const std::size_t at = text.rfind(')');
+  return at != std::string::npos && at + 2 < text.size() &&
+         (text[at + 2] == 'T' || text[at + 2] == 't');
+}
+
+std::string path_of(const file& opened) {
+  std::array<char, 4096> target{};
+  const std::string link = "/proc/self/fd/" + std::to_string(opened.get());
+  const ssize_t length = readlink(link.c_str(), target.data(), target.size());
+  return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : std::string();
+}
+
 file::file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 file& file::operator=(file&& other) noexcept {
   std::swap(fd_, other.fd_);

@@ -35,6 +35,12 @@ file open_process(pid_t pid);
 // False once it has ended, even if nobody has asked for its exit status yet.
 bool process_lives(pid_t pid);
 
+// Stopped by a signal or a debugger.
+bool process_is_stopped(pid_t pid);
+
+// What the descriptor leads to, as the kernel names it; empty if it cannot be told.
+std::string path_of(const file& opened);
+
 // The processes of this user that hold a memfd of that tag, and the path of one such descriptor
 // each.
 struct memfd_holder {

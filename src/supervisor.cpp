@@ -1,347 +1,40 @@
 #include "cyto/supervisor.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <deque>
-#include <string_view>
-#include <system_error>
 
-#include "cyto/doorbell.hpp"
 #include "cyto/observe.hpp"
-#include "cyto/worker.hpp"
-#include "handover.hpp"
-#include "process.hpp"
-#include "rendezvous.hpp"
-#include "spawn.hpp"
-#include "verbs.hpp"
+#include "supervisor_state.hpp"
 
 namespace cyto {
 namespace {
 
-using clock = std::chrono::steady_clock;
-
-static_assert(kept_input_path[sizeof "/proc/self/fd/" - 1] - '0' == input_fd);
-
 constexpr std::size_t clients_max = 64;
-constexpr auto backoff_first = std::chrono::milliseconds(10);
-constexpr auto backoff_last = std::chrono::milliseconds(1000);
-
-// What an epoll event is about: slots are 0 to 255.
-enum event_source : std::uint64_t {
-  event_listener = 1 << 10,
-  event_nudge,
-  event_timer,
-  event_client = 1 << 12  // Plus the descriptor.
-};
-
-// Whether a descriptor's link under /proc begins like that.
-bool leads_to(const std::string& path, std::string_view beginning) {
-  std::array<char, 64> target{};
-  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
-  return length > 0 &&
-         std::string_view(target.data(), static_cast<std::size_t>(length)).starts_with(beginning);
-}
-
-std::string exit_text(int status) {
-  if (WIFSIGNALED(status)) {
-    const char* name = sigabbrev_np(WTERMSIG(status));
-    return "killed by signal " + std::to_string(WTERMSIG(status)) +
-           (name != nullptr ? std::string(" (SIG") + name + ")" : std::string());
-  }
-  return "exit code " + std::to_string(WEXITSTATUS(status));
-}
+constexpr instant one_ms = 1'000'000;
 
 }  // namespace
 
-struct supervisor::state {
-  struct child {
-    pid_t pid = 0;
-    file process;  // pidfd; open while it lives.
-    bool chaos_killed = false;
-    bool due = false;  // To be started at start_at.
-    clock::time_point start_at{};
-    std::chrono::milliseconds backoff = backoff_first;
-    std::deque<clock::time_point> deaths;
-  };
-
-  topology of;
-  std::unique_ptr<segment> where;
-  slot_lock lock;
-  mapping board_pages;
-  mapping bells;
-  file listener;
-  file events;
-  file nudge;
-  file timer;
-  file input;
-  file spare;  // Given up for a moment when there are no more descriptors.
-  std::vector<child> children;
-  std::vector<const worker_spec*> specs;  // By slot.
-  std::vector<file> clients;
-  bool adopted = false;
-  std::string failure;
-  error_code code = error_code::failed;
-  clock::time_point kill_at = clock::time_point::max();
-
-  board& the_board() { return *reinterpret_cast<board*>(board_pages.data()); }
-  board_slot& board_of(std::size_t slot) {
-    return reinterpret_cast<board_slot*>(&the_board() + 1)[slot];
-  }
-  system_phase phase() { return static_cast<system_phase>(the_board().phase.own()); }
-
-  void watch(int fd, std::uint64_t what) const {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = what;
-    if (epoll_ctl(events.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-      throw_errno(errno, error_code::failed, "system " + of.name, "cannot watch a descriptor");
-    }
-  }
-
-  void open_system(const supervisor_options& options);
-  bool adopt(const segment_plan& plan);
-  void adopt_children();
-  void start(std::size_t slot);
-  void died(std::size_t slot);
-  void mend(std::size_t slot, const std::string& how);
-  void fail(error_code with, const std::string& text);
-  void set_phase(system_phase next);
-  void serve(int fd);
-  void look_at_lanes();
-  static void kill_group(const child& which);
-  void kill_all();
-  void accept_client();
-  void arm_timer();
-  void due();
-  [[nodiscard]] bool anybody_left() const {
-    return std::any_of(children.begin(), children.end(),
-                       [](const child& each) { return bool(each.process); });
-  }
-};
-
-void supervisor::state::open_system(const supervisor_options& options) {
-  check(of);
-  listener = listen_at(of.name);
-  if (!listener) {
-    throw error(error_code::already_running, "system " + of.name, "runs already", {},
-                "see `cyto status " + of.name + "`, or choose another --name");
-  }
-  segment_plan plan = plan_of(of);
-  plan.memfd_tag = memfd_tag(of.name);
-  for (const worker_spec& spec : of.workers) specs.insert(specs.end(), spec.count, &spec);
-  children.resize(specs.size());
-  events = file(epoll_create1(EPOLL_CLOEXEC));
-  timer = file(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!events || !timer)
-    throw_errno(errno, error_code::failed, "system " + of.name, "no epoll or timer");
-  spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  adopted = adopt(plan);
-  if (!adopted) {
-    where = std::make_unique<segment>(segment::create(plan));
-    lock = slot_lock(*where, slot_lock::supervisor);
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
-      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe");
-    }
-    const file reading(ends[0]);
-    const file writing(ends[1]);
-    // One descriptor for both ways: it never sees the end of the pipe, and gets no SIGPIPE.
-    const std::string path = "/proc/self/fd/" + std::to_string(reading.get());
-    nudge = file(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    if (!nudge)
-      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe", "mount /proc");
-    if (options.input >= 0) input = file(fcntl(options.input, F_DUPFD_CLOEXEC, 16));
-  }
-  board_pages = where->map_board();
-  bells = where->map_doorbells();
-  watch(listener.get(), event_listener);
-  watch(nudge.get(), event_nudge);
-  watch(timer.get(), event_timer);
-  the_board().supervisor_pid.publish(static_cast<std::uint32_t>(getpid()));
-  if (adopted) {
-    the_board().adoptions.publish(the_board().adoptions.own() + 1);
-    the_board().watched.publish(0);
-    adopt_children();
-    set_phase(system_phase::running);
-  } else {
-    the_board().started_ns.publish(
-        static_cast<std::uint64_t>(clock::now().time_since_epoch() / std::chrono::nanoseconds(1)));
-  }
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    if (!children[i].process) start(i);
+void supervisor::state::watch(int fd, std::uint64_t what) const {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = what;
+  if (epoll_ctl(events.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    throw_errno(errno, error_code::failed, "system " + of.name, "cannot watch a descriptor");
   }
 }
 
-// The system that an earlier supervisor of this name has left behind, if a worker of it lives.
-bool supervisor::state::adopt(const segment_plan& plan) {
-  for (const memfd_holder& holder : find_memfd_holders(plan.memfd_tag)) {
-    const std::string folder = "/proc/" + std::to_string(holder.pid) + "/fd/";
-    const std::string nudge_path = folder + std::to_string(nudge_fd);
-    const std::string input_path = folder + std::to_string(input_fd);
-    // A worker, from its first instruction on, has the memory and the pipe at their numbers; a tool
-    // that looks at the system has not.
-    if (holder.path != folder + std::to_string(segment_fd) || !leads_to(nudge_path, "pipe:[")) {
-      continue;
-    }
-    file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
-    if (fd < 0 || !kept_nudge) continue;
-    segment found = segment::attach(fd);
-    if (found.header().fingerprint != plan.fingerprint) {
-      throw error(
-          error_code::bad_input, "system " + of.name,
-          "its workers still run, with another topology, input or settings", {},
-          "use the same command line to adopt them, or end them with `cyto stop " + of.name + "`");
-    }
-    // This process holds the name's socket, so nobody else is about to supervise: a lock that is
-    // still held after its supervisor's end is held by a child that is just being started.
-    const auto before = static_cast<pid_t>(found.the_board().supervisor_pid.observe());
-    slot_lock claim(found, slot_lock::supervisor, !process_lives(before));
-    if (!claim.held()) {
-      throw error(error_code::already_running, "system " + of.name, "runs already",
-                  "its supervisor is process " +
-                      std::to_string(found.the_board().supervisor_pid.observe()));
-    }
-    file kept_input;
-    if (leads_to(input_path, "/memfd:cyto-input")) {
-      kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
-    }
-    if (kept_input) input = std::move(kept_input);
-    where = std::make_unique<segment>(std::move(found));
-    lock = std::move(claim);
-    nudge = std::move(kept_nudge);
-    return true;
-  }
-  return false;
-}
-
-void supervisor::state::adopt_children() {
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    const auto slot = static_cast<std::uint32_t>(i);
-    const control& own = where->control_of(slot);
-    const std::array<std::pair<std::uint32_t, std::uint64_t>, 2> known{
-        {{own.pid.observe(), own.start_time.observe()},
-         {board_of(i).spawned_pid.own(), board_of(i).spawned_start_time.own()}}};
-    for (const auto& [pid, start_time] : known) {
-      if (pid == 0) continue;
-      file process = open_process(static_cast<pid_t>(pid));
-      // Asked after the pidfd is open: the number cannot have passed to another process since.
-      if (!process || process_start_time(static_cast<pid_t>(pid)) != start_time) continue;
-      children[i].pid = static_cast<pid_t>(pid);
-      children[i].process = std::move(process);
-      watch(children[i].process.get(), i);
-      break;
-    }
-  }
-}
-
-void supervisor::state::start(std::size_t slot) {
-  child& it = children[slot];
-  it.due = false;
-  it.chaos_killed = false;
-  const pid_t pid =
-      spawn({specs[slot]->program, specs[slot]->arguments, static_cast<std::uint32_t>(slot),
-             where->fd(), nudge.get(), input.get()});
-  if (pid < 0) {
-    fail(errno == ENOENT || errno == EACCES ? error_code::bad_input : error_code::failed,
-         "worker " + std::string(where->slot(static_cast<std::uint32_t>(slot)).name) +
-             ": program " + specs[slot]->program + " cannot be started; " +
-             std::generic_category().message(errno));
-    return;
-  }
-  it.pid = pid;
-  it.process = open_process(pid);
-  board_of(slot).spawned_pid.publish(static_cast<std::uint32_t>(pid));
-  board_of(slot).spawned_start_time.publish(process_start_time(pid));
-  if (!it.process) {
-    fail(error_code::failed,
-         "system " + of.name + ": no pidfd; " + std::generic_category().message(errno));
-    return;
-  }
-  watch(it.process.get(), slot);
-}
-
-// The kernel says that the process is gone.
-void supervisor::state::died(std::size_t slot) {
-  child& it = children[slot];
-  int status = 0;
-  const bool ours =
-      waitpid(it.pid, &status, WNOHANG) == it.pid;  // An adopted one is not our child.
-  epoll_ctl(events.get(), EPOLL_CTL_DEL, it.process.get(), nullptr);
-  it.process = file();
-  const auto index = static_cast<std::uint32_t>(slot);
-  const control& own = where->control_of(index);
-  if (phase() == system_phase::stopping) return;
-  if (ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_slot_taken) {
-    // An incarnation that a supervisor before us has started was quicker; it is the worker.
-    const pid_t pid = static_cast<pid_t>(own.pid.observe());
-    it.process = open_process(pid);
-    it.pid = pid;
-    if (it.process && slot_lock::is_held(*where, index)) {
-      watch(it.process.get(), slot);
-    } else {
-      it.process = file();
-      mend(slot, "lost its slot");
-    }
-    return;
-  }
-  if (ours) board_of(slot).last_exit.publish(static_cast<std::uint32_t>(status));
-  const bool left_failure = own.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
-                            own.pid.observe() == static_cast<std::uint32_t>(it.pid);
-  if (left_failure) {
-    const std::uint32_t bytes =
-        std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
-    const auto with = static_cast<error_code>(own.failure_code.observe());
-    fail(with == error_code::bad_input ? with : error_code::failed,
-         std::string(own.failure_text, bytes));
-    return;
-  }
-  if (ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_refused) {
-    fail(error_code::failed, "worker " + std::string(where->slot(index).name) +
-                                 ": refused to start (exit code 65); see what " +
-                                 specs[slot]->program + " says");
-    return;
-  }
-  if (it.chaos_killed) {
-    start(slot);
-    board_of(slot).restarts.publish(board_of(slot).restarts.own() + 1);
-    return;
-  }
-  mend(slot, ours ? exit_text(status) : "its end was not seen");
-}
-
-// A death that was not meant: restart with back-off, unless there were too many.
-void supervisor::state::mend(std::size_t slot, const std::string& how) {
-  child& it = children[slot];
-  const auto now = clock::now();
-  board_of(slot).deaths.publish(board_of(slot).deaths.own() + 1);
-  it.deaths.push_back(now);
-  while (!it.deaths.empty() && now - it.deaths.front() > std::chrono::milliseconds(of.period_ms)) {
-    it.deaths.pop_front();
-  }
-  if (it.deaths.size() == 1) it.backoff = backoff_first;
-  if (it.deaths.size() > of.intensity) {
-    fail(error_code::failed,
-         "worker " + std::string(where->slot(static_cast<std::uint32_t>(slot)).name) + ": died " +
-             std::to_string(it.deaths.size()) + " times within " + std::to_string(of.period_ms) +
-             " ms, at most " + std::to_string(of.intensity) + " are mended; the last time: " + how +
-             "; see what " + specs[slot]->program + " says, or raise intensity");
-    return;
-  }
-  board_of(slot).restarts.publish(board_of(slot).restarts.own() + 1);
-  it.due = true;
-  it.start_at = now + it.backoff;
-  it.backoff = std::min(it.backoff * 2, backoff_last);
-  arm_timer();
+bool supervisor::state::anybody_left() const {
+  return std::any_of(children.begin(), children.end(),
+                     [](const child& each) { return bool(each.process); });
 }
 
 void supervisor::state::fail(error_code with, const std::string& text) {
@@ -349,26 +42,51 @@ void supervisor::state::fail(error_code with, const std::string& text) {
     failure = text;
     code = with;
   }
-  set_phase(system_phase::stopping);
+  tree->give_up(text, now_ns());
 }
 
-void supervisor::state::kill_group(const child& which) {
-  // Through the pidfd first: only if the process is still there is the group's number its own.
-  if (syscall(SYS_pidfd_send_signal, which.process.get(), SIGKILL, nullptr, 0) == 0) {
-    kill(-which.pid, SIGKILL);
+// After every event: what the tree has come to.
+void supervisor::state::settle() {
+  // A program without cyto is ready once it runs. The next one may have waited for it.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (std::uint32_t i = 0; i < children.size(); ++i) {
+      if (!is_plain(i) || !children[i].process || tree->is_ready(i)) continue;
+      tree->became_ready(i, now_ns());
+      changed = tree->is_ready(i) || changed;
+    }
   }
-}
-
-void supervisor::state::kill_all() {
-  for (const child& each : children) {
-    if (!each.process) continue;
-    kill_group(each);
-    siginfo_t info{};
-    waitid(P_PID, static_cast<id_t>(each.pid), &info, WEXITED);
+  if (failure.empty() && !tree->failure().empty()) {
+    failure = tree->failure() + "; see what it says, or raise intensity";
   }
+  if (tree->is_stopping() && phase() != system_phase::stopping) {
+    the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
+  }
+  answer_askers();
+  arm_timer();
 }
 
-void supervisor::state::look_at_lanes() {
+void supervisor::state::set_phase(system_phase next) {
+  the_board().phase.publish(static_cast<std::uint32_t>(next));
+  for (std::uint32_t i = 0; i < children.size(); ++i) give_order(i, next);
+}
+
+void supervisor::state::stop(instant now) {
+  tree->stop(now);
+  settle();
+}
+
+// Something in the memory may have changed: a worker has written into the pipe.
+void supervisor::state::look_around() {
+  const instant now = now_ns();
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    const control& own = where->control_of(i);
+    if (children[i].process && !is_plain(i) &&
+        own.state.observe() == static_cast<std::uint32_t>(slot_state::ready) &&
+        own.pid.observe() == static_cast<std::uint32_t>(children[i].pid)) {
+      tree->became_ready(i, now);
+    }
+  }
   for (std::uint32_t i = 0; failure.empty() && i < where->lane_count(); ++i) {
     const lane_entry& lane = where->lane(i);
     if (where->input_of(lane).fenced.observe() == 0) continue;
@@ -380,44 +98,43 @@ void supervisor::state::look_at_lanes() {
   }
 }
 
-void supervisor::state::set_phase(system_phase next) {
-  the_board().phase.publish(static_cast<std::uint32_t>(next));
-  full_fence();
-  auto* bell = reinterpret_cast<doorbell_line*>(bells.data());
-  for (std::size_t i = 0; i < children.size(); ++i) wake(bell[i]);
-  if (next == system_phase::stopping && kill_at == clock::time_point::max()) {
-    kill_at = clock::now() + std::chrono::milliseconds(of.shutdown_ms);
-    for (child& each : children) each.due = false;
-    arm_timer();
+// Time makes somebody stalled, and only the topology's word makes that a reason to kill.
+void supervisor::state::look_at_progress(instant now) {
+  if (look_at > now) return;
+  look_at = never;
+  for (const worker_spec* each : specs) {
+    if (each->stall_ms != 0) look_at = std::min(look_at, now + each->stall_ms * one_ms / 2);
+  }
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    child& it = children[i];
+    if (specs[i]->stall_ms == 0 || !it.process || tree->is_stopping()) continue;
+    const control& own = where->control_of(i);
+    const std::uint64_t work = own.turns.observe() + own.aborts.observe();
+    if (work != it.work_seen || !has_work(*where, i) || bell_of(i).parked.observe() != 0) {
+      it.work_seen = work;
+      it.moved_at = now;
+      if (board_of(i).stalled.own() != 0) board_of(i).stalled.publish(0);
+      continue;
+    }
+    if (now - it.moved_at < specs[i]->stall_ms * one_ms || board_of(i).stalled.own() != 0) continue;
+    board_of(i).stalled.publish(1);
+    // What somebody has stopped, to look at it perhaps, is left alone.
+    if (specs[i]->on_stall == stall_policy::tell || process_is_stopped(it.pid)) continue;
+    tree->blame(i,
+                "has had work and ended no turn for " + std::to_string(specs[i]->stall_ms) + " ms");
   }
 }
 
 void supervisor::state::arm_timer() {
-  auto next = anybody_left() ? kill_at : clock::time_point::max();
-  for (const child& each : children) {
-    if (each.due) next = std::min(next, each.start_at);
-  }
+  const instant now = now_ns();
+  instant next = tree->next_deadline(now);
+  next = std::min(next, look_at);
   itimerspec when{};
-  if (next != clock::time_point::max()) {
-    const auto left = std::max<std::int64_t>(
-        1, std::chrono::duration_cast<std::chrono::nanoseconds>(next - clock::now()).count());
+  if (next != never) {
+    const instant left = std::max<instant>(1, next - now);
     when.it_value = {left / 1'000'000'000, left % 1'000'000'000};
   }
   timerfd_settime(timer.get(), 0, &when, nullptr);
-}
-
-void supervisor::state::due() {
-  const auto now = clock::now();
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    if (children[i].due && children[i].start_at <= now) start(i);
-  }
-  if (kill_at <= now) {
-    for (const child& each : children) {
-      if (each.process) kill_group(each);  // What a worker has started goes with it.
-    }
-    kill_at = clock::time_point::max();
-  }
-  arm_timer();
 }
 
 void supervisor::state::accept_client() {
@@ -438,8 +155,8 @@ void supervisor::state::accept_client() {
 
 void supervisor::state::serve(int fd) {
   packet request{};
-  std::vector<file> unwanted;
-  const bool sound = receive_packet(fd, request, unwanted, 0);
+  std::vector<file> given;
+  const bool sound = receive_packet(fd, request, given, 0);
   if (sound && request.verb == verb_attach) {
     const std::string path = "/proc/self/fd/" + std::to_string(where->fd());
     const file read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -447,10 +164,68 @@ void supervisor::state::serve(int fd) {
   } else if (sound && request.verb == verb_stop) {
     send_packet(fd, {verb_stop, static_cast<std::int32_t>(getpid())}, {});
     if (phase() == system_phase::running) set_phase(system_phase::draining);
+  } else if (sound && take_order(request, given)) {
+    const auto found = std::find_if(clients.begin(), clients.end(),
+                                    [fd](const file& each) { return each.get() == fd; });
+    epoll_ctl(events.get(), EPOLL_CTL_DEL, fd, nullptr);
+    askers.back().connection = std::move(*found);
+    clients.erase(found);
+    answer_askers();
+    return;
   } else {
     send_packet(fd, {verb_refused, 0}, {});
   }
   std::erase_if(clients, [fd](const file& each) { return each.get() == fd; });
+}
+
+// What an operator wants of one worker.
+bool supervisor::state::take_order(const packet& request, const std::vector<file>& given) {
+  const auto slot = static_cast<std::uint32_t>(request.value);
+  if (slot >= children.size() || tree->is_stopping() || askers.size() >= clients_max) return false;
+  const instant now = now_ns();
+  const pid_t before = children[slot].process ? children[slot].pid : 0;
+  switch (request.verb) {
+    case verb_stop_one:
+      tree->stop_one(slot, now);
+      break;
+    case verb_start_one:
+      tree->start_one(slot, now);
+      break;
+    case verb_restart_one: {
+      if (!given.empty()) {
+        const std::string path = path_of(given.front());
+        if (access(path.c_str(), X_OK) != 0) return false;
+        children[slot].program = path;
+        board_of(slot).other_program.publish(1);
+      }
+      tree->restart_one(slot, now);
+      break;
+    }
+    default:
+      return false;
+  }
+  askers.push_back({{}, request.verb, slot, before});
+  return true;
+}
+
+void supervisor::state::answer_askers() {
+  std::erase_if(askers, [this](const asker& each) {
+    if (!each.connection) return false;
+    const child& it = children[each.slot];
+    if (tree->is_stopping()) {
+      send_packet(each.connection.get(), {verb_refused, 0}, {});
+      return true;
+    }
+    if (each.verb == verb_stop_one) {
+      if (it.process) return false;
+      send_packet(each.connection.get(), {each.verb, 0}, {});
+      return true;
+    }
+    const bool replaced = each.verb == verb_start_one || it.pid != each.before;
+    if (!it.process || !replaced || !tree->is_ready(each.slot)) return false;
+    send_packet(each.connection.get(), {each.verb, it.pid}, {});
+    return true;
+  });
 }
 
 supervisor::supervisor(topology of, const supervisor_options& options)
@@ -477,16 +252,19 @@ void supervisor::step() {
   std::array<epoll_event, 64> ready{};
   const int count =
       epoll_wait(state_->events.get(), ready.data(), static_cast<int>(ready.size()), 0);
+  if (count <= 0) return;
   for (int i = 0; i < count; ++i) {
     const std::uint64_t what = ready[static_cast<std::size_t>(i)].data.u64;
     std::array<char, 256> bytes{};
     if (what < event_listener) {
-      if (state_->children[what].process) state_->died(what);
+      if (state_->children[what].process) state_->died(static_cast<std::uint32_t>(what));
     } else if (what == event_nudge) {
       while (read(state_->nudge.get(), bytes.data(), bytes.size()) > 0) continue;
-      state_->look_at_lanes();
+      state_->look_around();
     } else if (what == event_timer) {
-      if (read(state_->timer.get(), bytes.data(), 8) == 8) state_->due();
+      if (read(state_->timer.get(), bytes.data(), 8) != 8) continue;
+      state_->look_at_progress(now_ns());
+      state_->tree->time_passed(now_ns());
     } else if (what == event_listener) {
       state_->accept_client();
     } else {
@@ -496,6 +274,7 @@ void supervisor::step() {
       if (known) state_->serve(fd);
     }
   }
+  state_->settle();
 }
 
 const segment& supervisor::where() const noexcept { return *state_->where; }
@@ -503,8 +282,7 @@ bool supervisor::was_adopted() const noexcept { return state_->adopted; }
 
 bool supervisor::is_ready() const {
   for (std::uint32_t i = 0; i < where().slot_count(); ++i) {
-    if (where().control_of(i).state.observe() != static_cast<std::uint32_t>(slot_state::ready))
-      return false;
+    if (state_->tree->is_wanted(i) && !state_->tree->is_ready(i)) return false;
   }
   return true;
 }
@@ -526,7 +304,7 @@ void supervisor::drain() {
   if (state_->phase() == system_phase::running) state_->set_phase(system_phase::draining);
 }
 bool supervisor::is_draining() const noexcept { return state_->phase() == system_phase::draining; }
-void supervisor::stop() { state_->set_phase(system_phase::stopping); }
+void supervisor::stop() { state_->stop(now_ns()); }
 
 bool supervisor::kill_one(std::uint64_t random) {
   std::vector<state::child*> living;

@@ -26,6 +26,71 @@ bool reaches(const topology& of, const std::string& from, const std::string& to,
   return false;
 }
 
+void check_supervisor(const supervisor_spec& each, const std::string& thing) {
+  if (each.period_ms < 1 || each.period_ms > 3'600'000) {
+    throw error(error_code::bad_input, thing, "period_ms is " + std::to_string(each.period_ms),
+                "1 to 3,600,000 are possible", "change it");
+  }
+  if (each.intensity > intensity_max) {
+    throw error(error_code::bad_input, thing, "intensity is " + std::to_string(each.intensity),
+                "0 to " + std::to_string(intensity_max) + " are possible",
+                "a short period_ms says the same");
+  }
+}
+
+// `above`: how many of the supervisors may be named.
+void check_child(const topology& of, const child_spec& each, const std::string& thing,
+                 std::size_t above) {
+  const auto end = of.supervisors.begin() + static_cast<std::ptrdiff_t>(above);
+  if (!each.supervisor.empty() &&
+      std::none_of(of.supervisors.begin(), end,
+                   [&](const supervisor_spec& other) { return other.name == each.supervisor; })) {
+    throw error(error_code::bad_input, thing, "names supervisor '" + each.supervisor + "'",
+                "there is none of that name above it", "add it, or correct the name");
+  }
+  if (each.significant && each.restart == restart_type::permanent) {
+    throw error(error_code::bad_input, thing, "is significant and permanent",
+                "it would be restarted and never come to its end",
+                "make it transient or temporary");
+  }
+}
+
+void check_supervisors(const topology& of, const std::string& topology_name) {
+  check_supervisor(of.root, topology_name);
+  for (std::size_t i = 0; i < of.supervisors.size(); ++i) {
+    const supervisor_spec& each = of.supervisors[i];
+    const std::string thing = topology_name + ": supervisor " + each.name;
+    check_name("supervisor name", each.name);
+    check_supervisor(each, thing);
+    check_child(of, each, thing, i);
+    bool has_child = false;
+    for (const worker_spec& other : of.workers)
+      has_child = has_child || other.supervisor == each.name;
+    for (std::size_t j = 0; j < of.supervisors.size(); ++j) {
+      has_child = has_child || of.supervisors[j].supervisor == each.name;
+      if (j == i || of.supervisors[j].name != each.name) continue;
+      throw error(error_code::bad_input, topology_name,
+                  "two supervisors are called '" + each.name + "'", {}, "rename one");
+    }
+    if (!has_child) {
+      throw error(error_code::bad_input, thing, "has no child", {},
+                  "name it as the supervisor of a worker, or remove it");
+    }
+  }
+  for (const worker_spec& each : of.workers) {
+    const std::string thing = topology_name + ": worker " + each.name;
+    check_child(of, each, thing, of.supervisors.size());
+    if (!each.is_plain) continue;
+    const bool has_lane = std::any_of(of.lanes.begin(), of.lanes.end(), [&](const lane_spec& lane) {
+      return lane.from == each.name || lane.to == each.name;
+    });
+    if (!has_lane && !each.is_source && each.ready_ms == 0 && each.stall_ms == 0) continue;
+    throw error(error_code::bad_input, thing,
+                "is plain and has a lane, ready_ms or stall_ms, or is a source",
+                "a program without cyto takes no part in turns", "remove one of the two");
+  }
+}
+
 std::string slot_name(const worker_spec& spec, std::uint32_t member) {
   return spec.name + "/" + std::to_string(member);
 }
@@ -76,10 +141,7 @@ void check(const topology& of) {
     throw error(error_code::bad_input, thing, "table names worker '" + of.table_of + "'",
                 "there is no such worker", "correct the name");
   }
-  if (of.period_ms < 1 || of.period_ms > 3'600'000) {
-    throw error(error_code::bad_input, thing, "period_ms is " + std::to_string(of.period_ms),
-                "1 to 3,600,000 are possible");
-  }
+  check_supervisors(of, thing);
 }
 
 segment_plan plan_of(const topology& of) {
@@ -97,11 +159,14 @@ segment_plan plan_of(const topology& of) {
       }
     }
     for (std::uint32_t member = 0; member < spec.count; ++member) {
-      plan.slots.push_back({slot_name(spec, member), spec.name, member,
-                            spec.is_source ? slot_is_source : 0U, spec.cells_bytes, settings});
+      plan.slots.push_back(
+          {slot_name(spec, member), spec.name, member,
+           (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U),
+           spec.is_plain ? 0 : spec.cells_bytes, settings});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.count) + " " + spec.program + " " +
-           std::to_string(spec.cells_bytes) + (spec.is_source ? " source\n" : "\n") + settings;
+           std::to_string(spec.cells_bytes) + (spec.is_source ? " source" : "") +
+           (spec.is_plain ? " plain" : "") + " " + spec.supervisor + "\n" + settings;
     for (const std::string& argument : spec.arguments) all += argument + "\n";
   }
   const auto first_slot = [&of](const std::string& name) {
@@ -122,6 +187,9 @@ segment_plan plan_of(const topology& of) {
     }
     all += "\n" + lane.from + " " + lane.to + " " + std::to_string(lane.lane_bytes);
   }
+  // Numbers of supervisors mean something to the deaths that are remembered.
+  for (const supervisor_spec& each : of.supervisors)
+    all += "\n" + each.name + " " + each.supervisor;
   plan.fingerprint = hash_bytes(all);
   return plan;
 }

@@ -10,7 +10,11 @@ enum verb : std::uint32_t {
   verb_refused = 0,
   verb_attach = 1,  // Answer: the segment, read-only.
   verb_stop = 2,    // Answer at once; then the system drains and ends.
-  verb_join = 3     // Of a pair: answer: the segment and the listening socket.
+  verb_join = 3,    // Of a pair: answer: the segment and the listening socket.
+  // About one worker; the value is its slot. Answer: the pid, 0 if none, once it has come to that.
+  verb_stop_one = 4,
+  verb_start_one = 5,
+  verb_restart_one = 6  // With a descriptor: of the program that it runs from now on.
 };
 
 }  // namespace cyto

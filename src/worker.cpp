@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "handover.hpp"
@@ -77,7 +78,7 @@ void worker::handle(const message_view& view) {
 }
 
 system_phase worker::phase() const noexcept {
-  return static_cast<system_phase>(slot_->where().the_board().phase.observe());
+  return static_cast<system_phase>(slot_->where().board_of(slot_->index()).order.observe());
 }
 
 void worker::tell_supervisor() const noexcept {
@@ -239,7 +240,15 @@ void worker::run(int nudge) {
   }
 }
 
+std::string worker_description() {
+  return "cyto worker of layout " + std::to_string(layout_version);
+}
+
 int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup) {
+  if (std::getenv(describe_variable) != nullptr) {
+    dprintf(STDOUT_FILENO, "%s\n", worker_description().c_str());
+    return exit_done;
+  }
   const handover given = take_handover();
   if (given.segment < 0) {
     dprintf(STDERR_FILENO,

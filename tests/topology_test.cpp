@@ -104,8 +104,8 @@ TEST_F(Topology, GoodFileIsReadAsItStands) {
   EXPECT_THAT(seen.workers[1].cells_origin, HasSubstr("size"));
   EXPECT_EQ(seen.lanes.at(0).lane_bytes, 8192U);
   EXPECT_EQ(seen.lanes.at(0).origin, "lane_bytes");
-  EXPECT_EQ(seen.intensity, 7U);
-  EXPECT_EQ(seen.period_ms, 100U);
+  EXPECT_EQ(seen.root.intensity, 7U);
+  EXPECT_EQ(seen.root.period_ms, 100U);
   EXPECT_EQ(seen.shutdown_ms, 0U);
   EXPECT_EQ(seen.table_of, "parser");
 }

@@ -70,7 +70,9 @@ class WorkerLoop : public testing::Test {
     });
   }
   void set_phase(system_phase phase) {
-    reinterpret_cast<board*>(board_.data())->phase.publish(static_cast<std::uint32_t>(phase));
+    auto* all = reinterpret_cast<board*>(board_.data());
+    all->phase.publish(static_cast<std::uint32_t>(phase));
+    reinterpret_cast<board_slot*>(all + 1)[2].order.publish(static_cast<std::uint32_t>(phase));
     const mapping bells = system_.where.map_doorbells();
     wake(reinterpret_cast<doorbell_line*>(bells.data())[2]);
   }

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <cyto/observe.hpp>
+
 namespace cyto::tools {
 
 struct chaos_options {
@@ -34,6 +36,14 @@ int status(const std::string& name, bool json);
 int audit(const std::string& name, bool json);
 int list(bool json);
 int stop(const std::string& name);
+
+// About one worker, or each of a group in turn.
+struct order_options {
+  std::string worker;
+  std::string name;
+  std::string program;  // Of `cyto restart --exec`.
+};
+int order(worker_order what, const order_options& options);
 
 // `name`, or the only system that runs if it is empty. Throws no_such_system or bad_input.
 std::string the_system(const std::string& name);

@@ -95,6 +95,17 @@ int command(int argc, char** argv) {
   auto* audit_verb =
       looking("audit", "Check accepted = delivered + dropped + in flight on every lane");
   auto* stop_verb = looking("stop", "Let a system drain and end");
+  cyto::tools::order_options order;
+  stop_verb->add_option("--worker", order.worker, "only this worker, or group; it stays down");
+  const auto ordering = [&](const char* verb, const char* text) {
+    auto* made = app.add_subcommand(verb, text);
+    made->add_option("worker", order.worker, "a worker, or a group: each in turn")->required();
+    made->add_option("name", order.name, "the system; may be left out if only one runs");
+    return made;
+  };
+  auto* start_verb = ordering("start", "Start a worker that was stopped or has ended for good");
+  auto* restart_verb = ordering("restart", "Replace a worker; it ends its turn, nothing is lost");
+  restart_verb->add_option("--exec", order.program, "the program to run from now on");
   auto* ps_verb = looking("ps", "List the systems that run");
 
   try {
@@ -117,6 +128,13 @@ int command(int argc, char** argv) {
   }
   if (status_verb->parsed()) return cyto::tools::status(name, json);
   if (audit_verb->parsed()) return cyto::tools::audit(name, json);
+  using cyto::worker_order;
+  if (start_verb->parsed()) return cyto::tools::order(worker_order::start, order);
+  if (restart_verb->parsed()) return cyto::tools::order(worker_order::restart, order);
+  if (stop_verb->parsed() && !order.worker.empty()) {
+    order.name = name;
+    return cyto::tools::order(worker_order::stop, order);
+  }
   if (stop_verb->parsed()) return cyto::tools::stop(name);
   if (ps_verb->parsed()) return cyto::tools::list(json);
   return 2;

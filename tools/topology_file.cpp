@@ -8,6 +8,8 @@
 #include <bit>
 #include <charconv>
 #include <climits>
+#include <csignal>
+#include <cstring>
 #include <cstdlib>
 #include <fstream>
 #include <initializer_list>
@@ -24,7 +26,7 @@ class reader {
 
   topology read() {
     toml::table root = parse();
-    only(root, "the topology", {"name", "set", "worker", "lane", "restart", "table"});
+    only(root, "the topology", {"name", "set", "worker", "supervisor", "lane", "restart", "table"});
     for (const char* table : {"set", "restart", "table"}) {
       if (const toml::node* node = root.get(table); node != nullptr && !node->is_table()) {
         refuse(*node, std::string("'") + table + "' is not a table", {},
@@ -38,12 +40,17 @@ class reader {
     if (out.workers.empty()) {
       refuse(root, "has no worker", "a topology has at least one", "add a [[worker]]");
     }
+    each(root, "supervisor",
+         [&](const toml::table& at) { out.supervisors.push_back(read_supervisor(at)); });
     each(root, "lane", [&](const toml::table& at) { out.lanes.push_back(read_lane(at)); });
     if (const toml::table* restart = root["restart"].as_table()) {
-      only(*restart, "[restart]", {"intensity", "period_ms", "shutdown_ms"});
-      out.intensity = number(*restart, "intensity", out.intensity, 0, 1'000'000);
-      out.period_ms = number(*restart, "period_ms", out.period_ms, 1, 3'600'000);
+      only(*restart, "[restart]",
+           {"strategy", "intensity", "period_ms", "auto_shutdown", "shutdown_ms"});
+      read_policy(*restart, out.root);
       out.shutdown_ms = number(*restart, "shutdown_ms", out.shutdown_ms, 0, 3'600'000);
+    }
+    for (std::size_t i = 0; i < out.workers.size(); ++i) {
+      if (has_own_shutdown_[i] == 0) out.workers[i].shutdown_ms = out.shutdown_ms;
     }
     if (const toml::table* table = root["table"].as_table()) {
       only(*table, "[table]", {"of"});
@@ -210,17 +217,124 @@ class reader {
     }
   }
 
-  worker_spec read_worker(const toml::table& at) const {
+  // One of a few words; the first, if there is no such key.
+  template <class Word>
+  Word word_of(const toml::table& at, const char* key,
+               const std::vector<std::pair<std::string, Word>>& known) const {
+    const toml::node* node = at.get(key);
+    if (node == nullptr) return known.front().second;
+    const std::string value = text(at, key, {});
+    std::string list;
+    for (const auto& [name, meaning] : known) {
+      if (name == value) return meaning;
+      list += " " + name;
+    }
+    refuse(*node, std::string("'") + key + "' is '" + value + "'", "known are:" + list,
+           "correct it");
+  }
+
+  bool yes(const toml::table& at, const char* key) const {
+    const toml::node* node = at.get(key);
+    if (node == nullptr) return false;
+    if (!node->is_boolean()) refuse(*node, std::string("'") + key + "' is not true or false", {});
+    return node->as_boolean()->get();
+  }
+
+  void read_policy(const toml::table& at, supervisor_spec& out) const {
+    out.strategy = word_of<restart_strategy>(at, "strategy",
+                                             {{"one_for_one", restart_strategy::one_for_one},
+                                              {"one_for_all", restart_strategy::one_for_all},
+                                              {"rest_for_one", restart_strategy::rest_for_one}});
+    out.shutdown =
+        word_of<automatic_shutdown>(at, "auto_shutdown",
+                                    {{"never", automatic_shutdown::never},
+                                     {"any_significant", automatic_shutdown::any_significant},
+                                     {"all_significant", automatic_shutdown::all_significant}});
+    out.intensity = number(at, "intensity", out.intensity, 0, intensity_max);
+    out.period_ms = number(at, "period_ms", out.period_ms, 1, 3'600'000);
+  }
+
+  void read_child(const toml::table& at, child_spec& out) const {
+    if (at.contains("supervisor")) out.supervisor = text(at, "supervisor", {});
+    // Children start in the order in which the file has them.
+    out.order = at.source().begin.line;
+    out.restart = word_of<restart_type>(at, "restart",
+                                        {{"permanent", restart_type::permanent},
+                                         {"transient", restart_type::transient},
+                                         {"temporary", restart_type::temporary}});
+    out.significant = yes(at, "significant");
+  }
+
+  supervisor_spec read_supervisor(const toml::table& at) const {
+    only(at, "[[supervisor]]",
+         {"name", "supervisor", "restart", "significant", "strategy", "intensity", "period_ms",
+          "auto_shutdown"});
+    supervisor_spec out;
+    out.name = text(at, "name", "[[supervisor]]");
+    read_child(at, out);
+    read_policy(at, out);
+    return out;
+  }
+
+  // "brutal_kill", "infinity", or milliseconds.
+  std::uint32_t shutdown(const toml::table& at) const {
+    const toml::node* node = at.get("shutdown_ms");
+    if (node != nullptr && node->is_string()) {
+      if (node->as_string()->get() == "brutal_kill") return brutal_kill;
+      if (node->as_string()->get() == "infinity") return infinity;
+    }
+    return number(at, "shutdown_ms", 0, 0, 3'600'000);
+  }
+
+  // Exit codes and names of signals.
+  std::vector<std::uint32_t> exits(const toml::table& at, const char* key) const {
+    std::vector<std::uint32_t> out;
+    const toml::node* node = at.get(key);
+    if (node == nullptr) return out;
+    if (!node->is_array()) refuse(*node, std::string("'") + key + "' is not a list", {});
+    for (const toml::node& each : *node->as_array()) {
+      std::uint32_t found = 256;
+      if (each.is_integer() && each.as_integer()->get() >= 0 && each.as_integer()->get() <= 255) {
+        found = static_cast<std::uint32_t>(each.as_integer()->get());
+      } else if (each.is_string()) {
+        for (int signal = 1; signal < 32; ++signal) {
+          if (each.as_string()->get() == std::string("SIG") + sigabbrev_np(signal)) {
+            found = static_cast<std::uint32_t>(128 + signal);
+          }
+        }
+      }
+      if (found == 256) {
+        refuse(each, std::string("'") + key + "' holds what is no end of a process",
+               "an exit code from 0 to 255, or the name of a signal as in \"SIGTERM\"",
+               "correct it");
+      }
+      out.push_back(found);
+    }
+    return out;
+  }
+
+  worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name", "program", "count", "source", "arguments", "settings", "cells_bytes"});
+         {"name", "program", "count", "source", "plain", "arguments", "settings", "cells_bytes",
+          "supervisor", "restart", "significant", "shutdown_ms", "wait_ready", "ready_ms",
+          "stall_ms", "on_stall", "success", "prevent_restart", "force_restart"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
+    read_child(at, out);
+    out.is_plain = yes(at, "plain");
+    has_own_shutdown_.push_back(at.contains("shutdown_ms") ? 1 : 0);
+    out.shutdown_ms = shutdown(at);
+    out.wait_ready = yes(at, "wait_ready");
+    out.ready_ms = number(at, "ready_ms", 0, 0, 3'600'000);
+    out.stall_ms = number(at, "stall_ms", 0, 0, 3'600'000);
+    out.on_stall = word_of<stall_policy>(
+        at, "on_stall", {{"tell", stall_policy::tell}, {"restart", stall_policy::restart}});
+    out.success = exits(at, "success");
+    out.prevent_restart = exits(at, "prevent_restart");
+    out.force_restart = exits(at, "force_restart");
     out.program = find_program(at, text(at, "program", "worker " + out.name));
     out.count = number(at, "count", 1, 1, slot_count_max);
-    if (const toml::node* source = at.get("source")) {
-      if (!source->is_boolean()) refuse(*source, "'source' is not true or false", {});
-      out.is_source = source->as_boolean()->get();
-    }
+    out.is_source = yes(at, "source");
     if (const toml::node* arguments = at.get("arguments")) {
       if (!arguments->is_array()) refuse(*arguments, "'arguments' is not a list of texts", {});
       for (const toml::node& each : *arguments->as_array()) {
@@ -273,10 +387,14 @@ class reader {
            access(path.c_str(), X_OK) == 0;
   }
 
-  // The same program under one name, from wherever the command is called: an adopter compares.
+  // The same program under one name, from wherever the command is called: an adopter compares. A
+  // link is not followed: some programs ask by what name they were called.
   static std::string real(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     std::array<char, PATH_MAX> out{};
-    return realpath(path.c_str(), out.data()) == nullptr ? path : std::string(out.data());
+    if (realpath(folder.c_str(), out.data()) == nullptr) return path;
+    return std::string(out.data()) + "/" + path.substr(slash + 1);
   }
 
   // With a slash: from the topology's folder. Without: beside the command, then PATH.
@@ -300,6 +418,7 @@ class reader {
 
   const topology_request& request_;
   std::map<std::string, std::string> values_;
+  std::vector<char> has_own_shutdown_;  // By worker entry.
 };
 
 }  // namespace

@@ -34,7 +34,9 @@ struct worker_status {
   std::string name;
   std::string group;
   std::uint32_t pid = 0;
-  std::string state;  // empty starting ready stopped failed, or dead when nobody holds the slot
+  // empty starting ready stopped failed; stalled: ready, but work waits and no turn has ended for
+  // its stall_ms; dead: nobody holds the slot.
+  std::string state;
   bool is_source = false;
   bool finished = false;
   std::uint32_t incarnation = 0;
@@ -71,6 +73,8 @@ std::vector<lane_status> lanes_of(const segment& from);
 // Whether every source has said all, or, in a system that drains, was told to stop.
 bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);
+// Whether messages wait for that slot, or it is a source that has not said all.
+bool has_work(const segment& from, std::uint32_t slot_index);
 
 struct cell_view {
   std::string_view name;
@@ -95,6 +99,12 @@ bool is_pair(const segment& from);
 // Lets a system drain and end, and returns when it has. One without a supervisor is ended at once.
 // Throws no_such_system.
 void stop_system(const std::string& name);
+// Has its supervisor stop, start or replace one worker, and returns when that is so: the pid of the
+// process, 0 for stop. `program`: a descriptor of what to run from now on, or -1 for no change.
+// Throws if nobody supervises, or it is refused, or has not come to that in `timeout_ms`.
+enum class worker_order : std::uint8_t { stop, start, restart };
+int order_worker(const std::string& name, std::uint32_t slot_index, worker_order what, int program,
+                 int timeout_ms);
 // Names of the systems of this user in this runtime folder.
 std::vector<std::string> system_names();
 

@@ -54,6 +54,7 @@ class slot {
   [[nodiscard]] doorbell& bell() noexcept { return *bell_; }
   [[nodiscard]] control& own() noexcept { return *own_; }
   [[nodiscard]] const segment& where() const noexcept { return *segment_; }
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] const slot_entry& entry() const noexcept { return segment_->slot(index_); }
   // The lanes to a group of workers; throws, naming the groups there are, if there is none.
   [[nodiscard]] output to(std::string_view group) const;

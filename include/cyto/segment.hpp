@@ -39,8 +39,8 @@
 
 namespace cyto {
 
-inline constexpr std::uint32_t layout_version = 1;
-inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 1
+inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 2
 inline constexpr std::size_t name_bytes_max = 47;
 inline constexpr std::uint32_t slot_count_max = 256;
 inline constexpr std::uint64_t lane_bytes_min = page_bytes;
@@ -63,7 +63,7 @@ struct segment_header {
 };
 static_assert(sizeof(segment_header) == 128);
 
-enum slot_flag : std::uint32_t { slot_is_source = 1, slot_is_port = 2 };
+enum slot_flag : std::uint32_t { slot_is_source = 1, slot_is_port = 2, slot_is_plain = 4 };
 
 struct slot_entry {
   char name[48];   // "parser/1"
@@ -150,8 +150,21 @@ struct board_slot {
   word<std::uint32_t> kills;   // By chaos.
   word<std::uint32_t> deaths;  // Not by chaos.
   word<std::uint64_t> last_exit;
+  word<std::uint32_t> order;          // system_phase, as this worker is to see it.
+  word<std::uint32_t> kept_down;      // 1: not to be started, until somebody asks for it.
+  word<std::uint32_t> stalled;        // 1: work waits, and no turn has ended for stall_ms.
+  word<std::uint32_t> other_program;  // 1: an operator has chosen it, not the topology.
 };
 static_assert(sizeof(board_slot) == line_bytes);
+
+inline constexpr std::size_t deaths_max = 1024;
+
+// A death that counts against the intensity of a supervisor.
+struct death_entry {
+  word<std::uint64_t> at_ns;  // Monotonic clock.
+  word<std::uint64_t> child;  // Slot; or, for a supervisor, slots + its place, 0 being the root.
+};
+static_assert(sizeof(death_entry) == 16);
 
 // What the supervisor owns.
 struct board {
@@ -159,9 +172,12 @@ struct board {
   word<std::uint32_t> watched;                    // 1: whoever falls idle tells the supervisor.
   word<std::uint32_t> supervisor_pid;
   word<std::uint32_t> adoptions;
-  word<std::uint64_t> started_ns;  // Monotonic clock at creation.
+  word<std::uint64_t> started_ns;   // Monotonic clock at creation.
+  word<std::uint64_t> death_count;  // Ever; the last ones are kept.
+  alignas(line_bytes) death_entry deaths[deaths_max];
 };
-static_assert(sizeof(board) == line_bytes);
+static_assert(offsetof(board, deaths) == line_bytes);
+static_assert(sizeof(board) == line_bytes + deaths_max * sizeof(death_entry));
 
 // Address space over part of a segment; unmapped by the destructor.
 class mapping {

@@ -32,15 +32,56 @@
 
 namespace cyto {
 
-struct worker_spec {
+// The words of restart policy, and what they mean, are those of Erlang/OTP's supervisor.
+enum class restart_type : std::uint8_t {
+  permanent,  // Always restarted.
+  transient,  // Restarted only after an end that is not clean.
+  temporary   // Never restarted, not even with its siblings.
+};
+enum class restart_strategy : std::uint8_t {
+  one_for_one,  // Only the one that ended.
+  one_for_all,  // All children of its supervisor.
+  rest_for_one  // The one that ended and those that start after it.
+};
+// Whether the end of significant children for good is the end of their supervisor.
+enum class automatic_shutdown : std::uint8_t { never, any_significant, all_significant };
+enum class stall_policy : std::uint8_t { tell, restart };
+
+inline constexpr std::uint32_t intensity_max = 1'000;  // Fewer than the deaths that are kept.
+static_assert(intensity_max < deaths_max);
+
+inline constexpr std::uint32_t brutal_kill = 0;  // shutdown_ms: killed without a word.
+inline constexpr std::uint32_t infinity = 0xffffffff;
+
+// What a supervisor knows of a child.
+struct child_spec {
+  std::string supervisor;   // By name; empty: the root.
+  std::uint32_t order = 0;  // Children start in this order and stop in the reverse.
+  restart_type restart = restart_type::permanent;
+  bool significant = false;  // REQUIRES: not permanent.
+};
+
+struct worker_spec : child_spec {
   std::string name;
   std::uint32_t count = 1;
   std::string program;  // Path of the executable.
   std::vector<std::string> arguments;
   bool is_source = false;
+  bool is_plain = false;  // A program without cyto: no lanes, no cells; told to stop by SIGTERM.
   std::vector<std::pair<std::string, std::string>> settings;
   std::uint64_t cells_bytes = 0;
   std::string cells_origin = "cells_bytes";
+  // From the word to stop to the kill: brutal_kill, milliseconds, or infinity.
+  std::uint32_t shutdown_ms = 5'000;
+  bool wait_ready = false;     // Those that start after it wait until it is ready.
+  std::uint32_t ready_ms = 0;  // Killed, as dead, if it is not ready by then; 0: no limit.
+  std::uint32_t stall_ms = 0;  // Work waits and no turn ends: stalled after that; 0: not watched.
+  stall_policy on_stall = stall_policy::tell;
+  // Exit codes, signals as 128 + number. Clean ends beside 0; ends after which it is not
+  // restarted, whatever its type; ends after which it is.
+  std::vector<std::uint32_t> success;
+  std::vector<std::uint32_t> prevent_restart;
+  std::vector<std::uint32_t> force_restart;
 };
 
 struct lane_spec {
@@ -50,14 +91,24 @@ struct lane_spec {
   std::string origin = "lane_bytes";  // What to change if it is too small, for messages.
 };
 
-// The names of restart policy are those of Erlang/OTP.
+// A supervisor: of workers, and of other supervisors. All live in one process.
+struct supervisor_spec : child_spec {
+  std::string name;  // Empty for the root.
+  restart_strategy strategy = restart_strategy::one_for_one;
+  // More deaths than that within the period, of all its children together, end the supervisor: it
+  // stops what it still has, and its own supervisor decides; that of the root is the user.
+  std::uint32_t intensity = 5;       // 0 to 1,000.
+  std::uint32_t period_ms = 10'000;  // 1 to 3,600,000.
+  automatic_shutdown shutdown = automatic_shutdown::never;
+};
+
 struct topology {
   std::string name;
   std::vector<worker_spec> workers;
   std::vector<lane_spec> lanes;
-  std::uint32_t intensity = 5;  // Deaths of one worker within the period that are still mended.
-  std::uint32_t period_ms = 10'000;   // 1 to 3,600,000.
-  std::uint32_t shutdown_ms = 5'000;  // From the word to stop to the kill.
+  supervisor_spec root;
+  std::vector<supervisor_spec> supervisors;  // Below the root.
+  std::uint32_t shutdown_ms = 5'000;  // From the first word to drain to the end without waiting.
   std::string table_of;               // The group whose cells are the result; may be empty.
 };
 

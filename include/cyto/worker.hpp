@@ -119,6 +119,11 @@ class worker {
   int nudge_ = -1;
 };
 
+// With this variable in its environment, worker_main() prints worker_description() and a newline,
+// and ends. So a program can be judged before it takes over from another.
+inline constexpr char describe_variable[] = "CYTO_DESCRIBE";
+std::string worker_description();
+
 // The body of a worker program's main(): takes the slot that the supervisor names, recovers it,
 // calls `setup`, runs turns. Returns the exit code.
 int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup);

@@ -1,0 +1,180 @@
+// How a system begins: made anew, or taken over from a supervisor that has died.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <random>
+#include <string_view>
+#include <utility>
+
+#include "handover.hpp"
+#include "supervisor_state.hpp"
+
+namespace cyto {
+namespace {
+
+static_assert(kept_input_path[sizeof "/proc/self/fd/" - 1] - '0' == input_fd);
+
+// Whether a descriptor's link under /proc begins like that.
+bool leads_to(const std::string& path, std::string_view beginning) {
+  std::array<char, 64> target{};
+  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
+  return length > 0 &&
+         std::string_view(target.data(), static_cast<std::size_t>(length)).starts_with(beginning);
+}
+
+std::string program_of(pid_t pid) {
+  std::array<char, 4096> target{};
+  const std::string path = "/proc/" + std::to_string(pid) + "/exe";
+  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
+  return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : std::string();
+}
+
+}  // namespace
+
+void supervisor::state::open_system(const supervisor_options& options) {
+  check(of);
+  listener = listen_at(of.name);
+  if (!listener) {
+    throw error(error_code::already_running, "system " + of.name, "runs already", {},
+                "see `cyto status " + of.name + "`, or choose another --name");
+  }
+  segment_plan plan = plan_of(of);
+  plan.memfd_tag = memfd_tag(of.name);
+  for (const worker_spec& spec : of.workers) specs.insert(specs.end(), spec.count, &spec);
+  children.resize(specs.size());
+  for (std::size_t i = 0; i < children.size(); ++i) children[i].program = specs[i]->program;
+  events = file(epoll_create1(EPOLL_CLOEXEC));
+  timer = file(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!events || !timer)
+    throw_errno(errno, error_code::failed, "system " + of.name, "no epoll or timer");
+  spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  adopted = adopt(plan);
+  if (!adopted) {
+    where = std::make_unique<segment>(segment::create(plan));
+    lock = slot_lock(*where, slot_lock::supervisor);
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe");
+    }
+    const file reading(ends[0]);
+    const file writing(ends[1]);
+    // One descriptor for both ways: it never sees the end of the pipe, and gets no SIGPIPE.
+    const std::string path = "/proc/self/fd/" + std::to_string(reading.get());
+    nudge = file(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!nudge)
+      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe", "mount /proc");
+    if (options.input >= 0) input = file(fcntl(options.input, F_DUPFD_CLOEXEC, 16));
+  }
+  board_pages = where->map_board();
+  bells = where->map_doorbells();
+  watch(listener.get(), event_listener);
+  watch(nudge.get(), event_nudge);
+  watch(timer.get(), event_timer);
+  begin();
+}
+
+void supervisor::state::begin() {
+  const instant now = now_ns();
+  tree = std::make_unique<restart_tree>(of, *this, remembered_deaths(), std::random_device()());
+  the_board().supervisor_pid.publish(static_cast<std::uint32_t>(getpid()));
+  if (adopted) {
+    the_board().adoptions.publish(the_board().adoptions.own() + 1);
+    the_board().watched.publish(0);
+    adopt_children();
+    // Whatever the one before was about to do, the workers are to go on.
+    set_phase(system_phase::running);
+  } else {
+    the_board().started_ns.publish(static_cast<std::uint64_t>(now));
+  }
+  tree->begin(now);
+  if (adopted) look_around();  // What was ready before does not say so again.
+  settle();
+}
+
+// The system that an earlier supervisor of this name has left behind, if a worker of it lives.
+bool supervisor::state::adopt(const segment_plan& plan) {
+  for (const memfd_holder& holder : find_memfd_holders(plan.memfd_tag)) {
+    const std::string folder = "/proc/" + std::to_string(holder.pid) + "/fd/";
+    const std::string nudge_path = folder + std::to_string(nudge_fd);
+    const std::string input_path = folder + std::to_string(input_fd);
+    // A worker, from its first instruction on, has the memory and the pipe at their numbers; a tool
+    // that looks at the system has not.
+    if (holder.path != folder + std::to_string(segment_fd) || !leads_to(nudge_path, "pipe:[")) {
+      continue;
+    }
+    file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 || !kept_nudge) continue;
+    segment found = segment::attach(fd);
+    if (found.header().fingerprint != plan.fingerprint) {
+      throw error(
+          error_code::bad_input, "system " + of.name,
+          "its workers still run, with another topology, input or settings", {},
+          "use the same command line to adopt them, or end them with `cyto stop " + of.name + "`");
+    }
+    // This process holds the name's socket, so nobody else is about to supervise: a lock that is
+    // still held after its supervisor's end is held by a child that is just being started.
+    const auto before = static_cast<pid_t>(found.the_board().supervisor_pid.observe());
+    slot_lock claim(found, slot_lock::supervisor, !process_lives(before));
+    if (!claim.held()) {
+      throw error(error_code::already_running, "system " + of.name, "runs already",
+                  "its supervisor is process " +
+                      std::to_string(found.the_board().supervisor_pid.observe()));
+    }
+    file kept_input;
+    if (leads_to(input_path, "/memfd:cyto-input")) {
+      kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
+    }
+    if (kept_input) input = std::move(kept_input);
+    where = std::make_unique<segment>(std::move(found));
+    lock = std::move(claim);
+    nudge = std::move(kept_nudge);
+    return true;
+  }
+  return false;
+}
+
+void supervisor::state::adopt_children() {
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    const control& own = where->control_of(i);
+    const std::array<std::pair<std::uint32_t, std::uint64_t>, 2> known{
+        {{own.pid.observe(), own.start_time.observe()},
+         {board_of(i).spawned_pid.own(), board_of(i).spawned_start_time.own()}}};
+    for (const auto& [pid, start_time] : known) {
+      if (pid == 0) continue;
+      file process = open_process(static_cast<pid_t>(pid));
+      // Asked after the pidfd is open: the number cannot have passed to another process since.
+      if (!process || process_start_time(static_cast<pid_t>(pid)) != start_time) continue;
+      children[i].pid = static_cast<pid_t>(pid);
+      children[i].process = std::move(process);
+      watch(children[i].process.get(), i);
+      break;
+    }
+    // An operator has given it another program than the topology's.
+    if (board_of(i).other_program.own() != 0 && children[i].process) {
+      const std::string program = program_of(children[i].pid);
+      if (access(program.c_str(), X_OK) == 0) children[i].program = program;
+    }
+    if (board_of(i).kept_down.own() != 0) tree->found_down(i);
+    if (children[i].process) tree->found(i, false);
+  }
+}
+
+std::vector<death> supervisor::state::remembered_deaths() const {
+  std::vector<death> out;
+  const board& from = where->the_board();
+  const std::uint64_t count = from.death_count.observe();
+  for (std::uint64_t i = count - std::min<std::uint64_t>(count, deaths_max); i < count; ++i) {
+    const death_entry& each = from.deaths[i % deaths_max];
+    out.push_back({static_cast<instant>(each.at_ns.observe()),
+                   static_cast<std::uint32_t>(each.child.observe())});
+  }
+  return out;
+}
+
+}  // namespace cyto

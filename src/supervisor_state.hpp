@@ -1,0 +1,118 @@
+// The inside of a supervisor: the processes of a system, and what the tree of restarts wants done
+// with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cyto/doorbell.hpp"
+#include "cyto/segment.hpp"
+#include "cyto/supervisor.hpp"
+#include "process.hpp"
+#include "rendezvous.hpp"
+#include "restarts.hpp"
+#include "verbs.hpp"
+
+namespace cyto {
+
+// What an epoll event is about: slots are 0 to 255.
+enum event_source : std::uint64_t {
+  event_listener = 1 << 10,
+  event_nudge,
+  event_timer,
+  event_client = 1 << 12  // Plus the descriptor.
+};
+
+inline instant now_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+struct supervisor::state final : restart_tree::hands {
+  struct child {
+    pid_t pid = 0;
+    file process;  // pidfd; open while it lives.
+    std::string program;
+    bool chaos_killed = false;
+    std::uint64_t work_seen = 0;  // Turns and aborts when its progress was last looked at.
+    instant moved_at = 0;         // When they last differed.
+  };
+  // Somebody who waits for the answer to an order about one worker.
+  struct asker {
+    file connection;
+    std::uint32_t verb;
+    std::uint32_t slot;
+    pid_t before;  // The process that is to be replaced.
+  };
+
+  topology of;
+  std::unique_ptr<restart_tree> tree;
+  std::unique_ptr<segment> where;
+  slot_lock lock;
+  mapping board_pages;
+  mapping bells;
+  file listener;
+  file events;
+  file nudge;
+  file timer;
+  file input;
+  file spare;  // Given up for a moment when there are no more descriptors.
+  std::vector<child> children;
+  std::vector<const worker_spec*> specs;  // By slot.
+  std::vector<file> clients;
+  std::vector<asker> askers;
+  instant look_at = 0;  // When progress is looked at next.
+  bool adopted = false;
+  std::string failure;
+  error_code code = error_code::failed;
+
+  board& the_board() { return *reinterpret_cast<board*>(board_pages.data()); }
+  board_slot& board_of(std::size_t slot) {
+    return reinterpret_cast<board_slot*>(&the_board() + 1)[slot];
+  }
+  system_phase phase() { return static_cast<system_phase>(the_board().phase.own()); }
+  doorbell_line& bell_of(std::size_t slot) const {
+    return reinterpret_cast<doorbell_line*>(bells.data())[slot];
+  }
+  bool is_plain(std::size_t slot) const { return specs[slot]->is_plain; }
+
+  // adoption.cpp
+  void open_system(const supervisor_options& options);
+  bool adopt(const segment_plan& plan);
+  void adopt_children();
+  void begin();
+  std::vector<death> remembered_deaths() const;
+
+  // hands.cpp
+  std::string start(std::uint32_t slot) override;
+  void tell_to_stop(std::uint32_t slot) override;
+  void kill(std::uint32_t slot) override;
+  void keep_down(std::uint32_t slot, bool down) override;
+  void remember(const death& one) override;
+  std::string name_of(std::uint32_t slot) override {
+    return std::string(where->slot(slot).name) + " (" + children[slot].program + ")";
+  }
+  void died(std::uint32_t slot);
+  void kill_group(const child& which) const;
+  void kill_all();
+  void give_order(std::uint32_t slot, system_phase order);
+
+  // supervisor.cpp
+  void watch(int fd, std::uint64_t what) const;
+  void set_phase(system_phase next);
+  void stop(instant now);
+  void fail(error_code with, const std::string& text);
+  void look_around();
+  void look_at_progress(instant now);
+  void accept_client();
+  void serve(int fd);
+  bool take_order(const packet& request, const std::vector<file>& given);
+  void answer_askers();
+  void arm_timer();
+  void settle();
+  [[nodiscard]] bool anybody_left() const;
+};
+
+}  // namespace cyto
