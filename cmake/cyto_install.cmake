@@ -30,4 +30,6 @@ install(FILES
 
 if(TARGET cyto_command)
   install(TARGETS cyto_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  configure_file(cmake/cyto@.service.in ${PROJECT_BINARY_DIR}/cyto@.service @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/cyto@.service DESTINATION lib/systemd/system)
 endif()

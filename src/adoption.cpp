@@ -53,21 +53,11 @@ void supervisor::state::open_system(const supervisor_options& options) {
   if (!events || !timer)
     throw_errno(errno, error_code::failed, "system " + of.name, "no epoll or timer");
   spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  adopted = adopt(plan);
+  adopted = adopt(plan) || take_over(options.memory, plan);
   if (!adopted) {
     where = std::make_unique<segment>(segment::create(plan));
     lock = slot_lock(*where, slot_lock::supervisor);
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
-      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe");
-    }
-    const file reading(ends[0]);
-    const file writing(ends[1]);
-    // One descriptor for both ways: it never sees the end of the pipe, and gets no SIGPIPE.
-    const std::string path = "/proc/self/fd/" + std::to_string(reading.get());
-    nudge = file(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    if (!nudge)
-      throw_errno(errno, error_code::failed, "system " + of.name, "no pipe", "mount /proc");
+    make_nudge();
     if (options.input >= 0) input = file(fcntl(options.input, F_DUPFD_CLOEXEC, 16));
   }
   board_pages = where->map_board();
@@ -76,6 +66,19 @@ void supervisor::state::open_system(const supervisor_options& options) {
   watch(nudge.get(), event_nudge);
   watch(timer.get(), event_timer);
   begin();
+}
+
+void supervisor::state::make_nudge() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+    throw_errno(errno, error_code::failed, "system " + of.name, "no pipe");
+  }
+  const file reading(ends[0]);
+  const file writing(ends[1]);
+  // One descriptor for both ways: it never sees the end of the pipe, and gets no SIGPIPE.
+  const std::string path = "/proc/self/fd/" + std::to_string(reading.get());
+  nudge = file(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!nudge) throw_errno(errno, error_code::failed, "system " + of.name, "no pipe", "mount /proc");
 }
 
 void supervisor::state::begin() {
@@ -110,33 +113,46 @@ bool supervisor::state::adopt(const segment_plan& plan) {
     file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
     const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0 || !kept_nudge) continue;
-    segment found = segment::attach(fd);
-    if (found.header().fingerprint != plan.fingerprint) {
-      throw error(
-          error_code::bad_input, "system " + of.name,
-          "its workers still run, with another topology, input or settings", {},
-          "use the same command line to adopt them, or end them with `cyto stop " + of.name + "`");
-    }
-    // This process holds the name's socket, so nobody else is about to supervise: a lock that is
-    // still held after its supervisor's end is held by a child that is just being started.
-    const auto before = static_cast<pid_t>(found.the_board().supervisor_pid.observe());
-    slot_lock claim(found, slot_lock::supervisor, !process_lives(before));
-    if (!claim.held()) {
-      throw error(error_code::already_running, "system " + of.name, "runs already",
-                  "its supervisor is process " +
-                      std::to_string(found.the_board().supervisor_pid.observe()));
-    }
+    take(segment::attach(fd), plan,
+         "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
+             "`");
     file kept_input;
     if (leads_to(input_path, "/memfd:cyto-input")) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
     if (kept_input) input = std::move(kept_input);
-    where = std::make_unique<segment>(std::move(found));
-    lock = std::move(claim);
     nudge = std::move(kept_nudge);
     return true;
   }
   return false;
+}
+
+// The memory that somebody has kept, although nobody lives in it any more.
+bool supervisor::state::take_over(int memory, const segment_plan& plan) {
+  if (memory < 0) return false;
+  take(segment::attach(fcntl(memory, F_DUPFD_CLOEXEC, 16)), plan,
+       "use the same command line to go on with it, or stop the service to forget it");
+  make_nudge();
+  return true;
+}
+
+// Under the supervisor's lock.
+void supervisor::state::take(segment found, const segment_plan& plan, const std::string& next) {
+  if (found.header().fingerprint != plan.fingerprint) {
+    throw error(error_code::bad_input, "system " + of.name,
+                "its memory is that of another topology, input or settings", {}, next);
+  }
+  // This process holds the name's socket, so nobody else is about to supervise: a lock that is
+  // still held after its supervisor's end is held by a child that is just being started.
+  const auto before = static_cast<pid_t>(found.the_board().supervisor_pid.observe());
+  slot_lock claim(found, slot_lock::supervisor, !process_lives(before));
+  if (!claim.held()) {
+    throw error(
+        error_code::already_running, "system " + of.name, "runs already",
+        "its supervisor is process " + std::to_string(found.the_board().supervisor_pid.observe()));
+  }
+  where = std::make_unique<segment>(std::move(found));
+  lock = std::move(claim);
 }
 
 void supervisor::state::adopt_children() {

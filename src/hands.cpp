@@ -112,6 +112,20 @@ void supervisor::state::kill_all() {
   }
 }
 
+void supervisor::reap_strangers() {
+  siginfo_t info{};
+  while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+    const auto& all = state_->children;
+    const auto is_ended = [&info](const state::child& each) {
+      return each.process && each.pid == info.si_pid;
+    };
+    // A worker's end is for step() to see; there may be more behind it.
+    if (std::any_of(all.begin(), all.end(), is_ended)) return;
+    waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
+    info = {};
+  }
+}
+
 // The kernel says that the process is gone.
 void supervisor::state::died(std::uint32_t slot) {
   child& it = children[slot];

@@ -163,14 +163,14 @@ bool restart_tree::is_held_up(const child& which, instant now) const {
 
 // Tells the last rank that is to stop to do so. Whether anybody was told.
 bool restart_tree::stop_next_rank(node& in, instant now) {
-  bool any = false;
-  for (auto each = in.children.rbegin(); each != in.children.rend(); ++each) {
-    child& it = of(*each);
+  for (std::size_t i = in.children.size(); i-- > 0;) {
+    child& it = of(in.children[i]);
     if (it.state == run::down) it.to_stop = false;
     if (!it.to_stop) continue;
     // The ranks before it wait until the whole of this one has ended.
-    for (auto other = in.children.rbegin(); other != in.children.rend(); ++other) {
-      child& peer = of(*other);
+    bool any = false;
+    for (std::size_t j = i + 1; j-- > 0;) {
+      child& peer = of(in.children[j]);
       if (peer.rank != it.rank || !peer.to_stop || peer.state != run::up) continue;
       tell_to_stop(peer, now);
       any = true;

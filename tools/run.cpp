@@ -20,6 +20,7 @@
 #include <random>
 
 #include "report.hpp"
+#include "service.hpp"
 #include "table.hpp"
 #include "topology_file.hpp"
 #include "command.hpp"
@@ -106,6 +107,7 @@ class runner {
         random_(options.chaos.seed) {
     sigset_t handled;
     sigemptyset(&handled);
+    if (getpid() == 1) sigaddset(&handled, SIGCHLD);
     for (const int each : {SIGINT, SIGTERM, SIGHUP}) {
       // What the caller has chosen to ignore (nohup, a background job) stays ignored.
       struct sigaction now {};
@@ -122,7 +124,10 @@ class runner {
     request.input_name = input_.name;
     request.programs = options.programs;
     topology_ = read_topology(request);
-    system_.emplace(topology_, supervisor_options{input_.fd});
+    service_.emplace(topology_.name);
+    system_.emplace(topology_, supervisor_options{input_.fd, service_->memory()});
+    service_->store(system_->where().fd());
+    if (service_->period().count() != 0) watchdog_timer_ = make_timer(service_->period());
     show_progress_ = isatty(STDERR_FILENO) == 1;
     if (show_progress_) progress_timer_ = make_timer(progress_every);
     if (options.chaos.kill_every_ms != 0) {
@@ -136,6 +141,9 @@ class runner {
     bool written = false;
     for (;;) {
       system_->step();
+      if (getpid() == 1) system_->reap_strangers();
+      if (system_->is_ready()) service_->ready();
+      if (has_fired(watchdog_timer_)) service_->alive();
       if (has_fired(progress_timer_)) show_progress();
       take_signals();
       if (over_) {
@@ -154,6 +162,7 @@ class runner {
       }
       wait_for_events();
     }
+    service_->forget();
     clear_progress();
     if (!system_->failure().empty()) throw error(system_->failure_code(), system_->failure());
     if (signal_ != 0) return 128 + signal_;
@@ -166,9 +175,10 @@ class runner {
 
  private:
   void wait_for_events() const {
-    std::array<pollfd, 4> ready{{{system_->poll_fd(), POLLIN, 0},
+    std::array<pollfd, 5> ready{{{system_->poll_fd(), POLLIN, 0},
                                  {signals_, POLLIN, 0},
                                  {progress_timer_, POLLIN, 0},
+                                 {watchdog_timer_, POLLIN, 0},
                                  {over_ ? -1 : chaos_timer_, POLLIN, 0}}};
     int timeout_ms = -1;
     if (stop_at_ && !over_) {
@@ -182,6 +192,8 @@ class runner {
   void take_signals() {
     signalfd_siginfo info{};
     while (read(signals_, &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGCHLD) continue;
+      service_->stopping();
       if (signal_ != 0) end_early();
       signal_ = static_cast<int>(info.ssi_signo);
       system_->drain();
@@ -276,10 +288,12 @@ class runner {
   input_source input_;
   table_output output_;
   topology topology_;
+  std::optional<service> service_;
   std::optional<supervisor> system_;
   std::mt19937_64 random_;
   int signals_ = -1;
   int progress_timer_ = -1;
+  int watchdog_timer_ = -1;
   int chaos_timer_ = -1;
   int signal_ = 0;
   bool over_ = false;

@@ -11,7 +11,7 @@ set -euo pipefail
 run_packages=(
   g++ cmake ninja-build
   libboost-dev libflatbuffers-dev flatbuffers-compiler
-  libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
+  libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsystemd-dev
 )
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev

@@ -122,6 +122,9 @@ inline constexpr char kept_input_path[] = "/proc/self/fd/5";
 
 struct supervisor_options {
   int input = -1;  // A memfd that workers read at kept_input_path, and successors too.
+  // The memory of a system of that name whose workers may all be dead, kept by somebody else; -1:
+  // none. Borrowed.
+  int memory = -1;
 };
 
 class supervisor {
@@ -157,6 +160,9 @@ class supervisor {
   void stop();
   // SIGKILL to one of the living workers, chosen by `random`. Returns false if there was none.
   bool kill_one(std::uint64_t random);
+
+  // For process 1: takes note of the ends of processes that are nobody's children any more.
+  void reap_strangers();
 
   [[nodiscard]] std::uint64_t kills() const noexcept;
   [[nodiscard]] std::uint64_t restarts() const noexcept;
