@@ -1,11 +1,14 @@
 #include "support/stepped.hpp"
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -23,6 +26,14 @@ on_one_core::on_one_core() {
 }
 
 on_one_core::~on_one_core() { ::sched_setaffinity(0, sizeof before_, &before_); }
+
+bool is_asleep(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  const auto name_end = line.rfind(')');
+  return name_end != line.npos && line.compare(name_end, 3, ") S") == 0;
+}
 
 stepped_child::stepped_child(const std::function<void()>& prepare,
                              const std::function<void()>& act) {
@@ -52,10 +63,18 @@ stepped_child::stepped_child(const std::function<void()>& prepare,
 
 stepped_child::~stepped_child() { kill(); }
 
-void stepped_child::resume(int request) {
+void stepped_child::start(int request) {
   if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) {
     throw std::system_error(errno, std::generic_category(), "ptrace");
   }
+}
+
+void stepped_child::resume(int request) {
+  start(request);
+  wait_for_stop();
+}
+
+void stepped_child::wait_for_stop() {
   int state = 0;
   ::waitpid(pid_, &state, 0);
   if (!WIFSTOPPED(state)) {
@@ -75,6 +94,27 @@ bool stepped_child::step() {
   resume(PTRACE_SINGLESTEP);
   ++steps_;
   return !done_;
+}
+
+std::optional<long> stepped_child::next_system_call() const {
+#if defined(__x86_64__)
+  constexpr long instruction = 0x050f;
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) != 0) {
+    throw std::system_error(errno, std::generic_category(), "ptrace");
+  }
+  const long code = ::ptrace(PTRACE_PEEKTEXT, pid_, registers.rip, nullptr);
+  if ((code & 0xffff) != instruction) return std::nullopt;
+  const auto number = static_cast<long>(registers.rax);
+  return number == SYS_futex ? -1 - static_cast<long>(registers.rsi) : number;
+#else
+  return std::nullopt;
+#endif
+}
+
+void stepped_child::fall_asleep() {
+  start(PTRACE_SINGLESTEP);
+  while (!is_asleep(pid_)) ::sched_yield();
 }
 
 void stepped_child::finish() {

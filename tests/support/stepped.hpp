@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 namespace cyto::test {
 
@@ -25,6 +26,9 @@ class on_one_core {
   cpu_set_t before_{};
 };
 
+// Whether the kernel says that the process waits for something.
+bool is_asleep(pid_t pid);
+
 class stepped_child {
  public:
   // Returns when the child has run `prepare` and stands before the first instruction of `act`.
@@ -37,13 +41,22 @@ class stepped_child {
 
   // One instruction. False once `act` has returned.
   bool step();
+  // The number of the system call that the next instruction is, if it is one; for a futex -1 - its
+  // operation. Only x86-64 can be asked; elsewhere there never is one.
+  [[nodiscard]] std::optional<long> next_system_call() const;
+  // Lets it run into a system call that waits. It is not stopped when this returns, but asleep;
+  // only kill() can follow, or wait_for_stop() after it was woken.
+  void fall_asleep();
+  void wait_for_stop();
   // Runs on without steps until `act` has returned.
   void finish();
   // SIGKILL; returns when the kernel has reaped it, and so freed what it held.
   void kill();
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
+  void start(int request);
   void resume(int request);
 
   on_one_core core_;

@@ -33,6 +33,10 @@ class slot_world final : public world {
   void insert(const std::string& set_name, const std::string& member) override {
     in_.cells().cell<growing_set>(set_name).add(in_.the_turn(), member);
   }
+  std::uint64_t value_of(const std::string& counter_name) override {
+    return in_.cells().cell<counter>(counter_name).value();
+  }
+  void again() override { in_.the_turn().again(); }
 
  private:
   slot& in_;
@@ -82,7 +86,7 @@ std::set<std::string> members_of(const segment& where, std::uint64_t newest) {
 
 std::string to_string(const effects& what) {
   std::ostringstream out;
-  out << "delivered " << what.delivered << "; counters";
+  out << "delivered " << what.delivered << (what.again ? " and one begun" : "") << "; counters";
   for (const auto& [name, value] : what.counters) out << ' ' << name << '=' << value;
   out << "; sets";
   for (const auto& [name, members] : what.sets) out << ' ' << name << '=' << members.size();
@@ -103,11 +107,16 @@ void model_world::insert(const std::string& set_name, const std::string& member)
   in_.sets[set_name].insert(member);
 }
 
+std::uint64_t model_world::value_of(const std::string& counter_name) {
+  return in_.counters[counter_name];
+}
+
 effects apply(effects to, behaviour what, const std::vector<std::string>& messages) {
   model_world model(to);
   for (const std::string& each : messages) {
+    to.again = false;
     what(model, each);
-    ++to.delivered;
+    if (!to.again) ++to.delivered;
   }
   return to;
 }
@@ -118,7 +127,9 @@ std::vector<std::string> run_turn(slot& worker, behaviour what, std::size_t batc
   std::vector<std::string> handled;
   message_view view;
   while (handled.size() < batch) {
-    turn_input* from = worker.incoming().next(view);
+    turn_input* pending = now.pending();
+    turn_input* from = pending == nullptr ? worker.incoming().next(view)
+                                          : worker.incoming().front_of(*pending, view);
     if (from == nullptr) break;
     now.take(*from, view);
     handled.push_back(payload_of(view));
@@ -128,6 +139,8 @@ std::vector<std::string> run_turn(slot& worker, behaviour what, std::size_t batc
       worker.incoming().reset();
       return {};
     }
+    now.set_pending(now.wants_again() ? from : nullptr);
+    if (now.wants_again()) break;
     turn::consume(*from, view);
     worker.incoming().taken(*from);
   }
@@ -138,6 +151,11 @@ std::vector<std::string> run_turn(slot& worker, behaviour what, std::size_t batc
 effects look_at(const segment& where, const effects& drained) {
   effects out;
   out.sent = drained.sent;
+  versioned<7>::values root{};
+  std::uint64_t root_seen = 0;
+  const control& own = where.control_of(worker_slot);
+  if (!own.root.read(own.commit, root, root_seen)) throw std::runtime_error("no valid root");
+  out.again = root[root_pending] != 0;
   std::size_t sink = 0;
   for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
     const lane_entry& lane = where.lane(i);

@@ -25,6 +25,7 @@ struct effects {
   std::map<std::string, std::uint64_t> counters;  // Cells by name.
   std::map<std::string, std::set<std::string>> sets;
   std::array<std::vector<std::string>, sink_count> sent;  // All there was ever sent.
+  bool again = false;  // The front message was handled, and is to be handled once more.
 
   friend bool operator==(const effects&, const effects&) = default;
 };
@@ -37,6 +38,9 @@ class world {
   virtual void send(std::size_t sink, const std::string& payload) = 0;
   virtual void add(const std::string& counter_name, std::uint64_t amount) = 0;
   virtual void insert(const std::string& set_name, const std::string& member) = 0;
+  virtual std::uint64_t value_of(const std::string& counter_name) = 0;
+  // turn::again()
+  virtual void again() = 0;
 };
 
 // What a worker does with one message.
@@ -49,14 +53,16 @@ class model_world final : public world {
   void send(std::size_t sink, const std::string& payload) override;
   void add(const std::string& counter_name, std::uint64_t amount) override;
   void insert(const std::string& set_name, const std::string& member) override;
+  std::uint64_t value_of(const std::string& counter_name) override;
+  void again() override { in_.again = true; }
 
  private:
   effects& in_;
 };
 effects apply(effects to, behaviour what, const std::vector<std::string>& messages);
 
-// One turn of up to `batch` messages, which commits. Returns the messages; none if the turn had to
-// be aborted, or there was nothing to take.
+// One turn of up to `batch` messages, which commits, as worker::run_turn() does it. Returns the
+// messages handled; none if the turn had to be aborted, or there was nothing to take.
 std::vector<std::string> run_turn(slot& worker, behaviour what, std::size_t batch);
 
 // What a look from outside sees of the committed state, without changing a byte of the segment.
