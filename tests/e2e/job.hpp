@@ -78,12 +78,11 @@ inline bool mentions(const json& document, std::int64_t number) {
 
 class job_test : public testing::Test {
  protected:
-  job_test() {
+  explicit job_test(std::chrono::seconds time_limit = 2 * default_deadline) {
     static int count = 0;
     name_ = "e2e-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    guard_.emplace(2 * default_deadline, std::string(info->name()),
-                   [this] { kill_holders_of(name_); });
+    guard_.emplace(time_limit, std::string(info->name()), [this] { kill_holders_of(name_); });
   }
 
   void TearDown() override {

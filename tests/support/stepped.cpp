@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
@@ -14,6 +15,11 @@
 #include <system_error>
 
 namespace cyto::test {
+namespace {
+
+constexpr int system_call_bit = 0x80;  // PTRACE_O_TRACESYSGOOD
+
+}  // namespace
 
 on_one_core::on_one_core() {
   ::sched_getaffinity(0, sizeof before_, &before_);
@@ -59,12 +65,13 @@ stepped_child::stepped_child(const std::function<void()>& prepare,
     throw std::runtime_error("the child did not get as far as its first step: state " +
                              std::to_string(state));
   }
+  ::ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
 }
 
 stepped_child::~stepped_child() { kill(); }
 
-void stepped_child::start(int request) {
-  if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) {
+void stepped_child::start(int request, int signal) {
+  if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, signal) != 0) {
     throw std::system_error(errno, std::generic_category(), "ptrace");
   }
 }
@@ -115,6 +122,35 @@ std::optional<long> stepped_child::next_system_call() const {
 void stepped_child::fall_asleep() {
   start(PTRACE_SINGLESTEP);
   while (!is_asleep(pid_)) ::sched_yield();
+}
+
+bool stepped_child::run_to_system_call() {
+  int signal = 0;
+  while (!done_) {
+    start(PTRACE_SYSCALL, signal);
+    int state = 0;
+    ::waitpid(pid_, &state, 0);
+    if (!WIFSTOPPED(state)) {
+      pid_ = -1;
+      done_ = true;
+      break;
+    }
+    if (WSTOPSIG(state) == (SIGTRAP | system_call_bit)) return true;
+    done_ = WSTOPSIG(state) == SIGUSR1;
+    signal = WSTOPSIG(state) == SIGTRAP ? 0 : WSTOPSIG(state);  // A trap is an exec.
+  }
+  return false;
+}
+
+std::optional<stepped_child::system_call> stepped_child::beginning() const {
+  __ptrace_syscall_info info{};
+  if (::ptrace(PTRACE_GET_SYSCALL_INFO, pid_, sizeof info, &info) <= 0 ||
+      info.op != PTRACE_SYSCALL_INFO_ENTRY) {
+    return std::nullopt;
+  }
+  system_call out{info.entry.nr, {}};
+  std::copy_n(info.entry.args, 6, out.argument);
+  return out;
 }
 
 void stepped_child::finish() {

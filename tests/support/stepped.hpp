@@ -48,6 +48,15 @@ class stepped_child {
   // only kill() can follow, or wait_for_stop() after it was woken.
   void fall_asleep();
   void wait_for_stop();
+  // Runs to the next beginning or end of a system call, of a program too that `act` becomes by
+  // exec. False once it has ended or `act` has returned.
+  bool run_to_system_call();
+  // The system call at whose beginning it stands; nothing at the end of one.
+  struct system_call {
+    std::uint64_t number;
+    std::uint64_t argument[6];
+  };
+  [[nodiscard]] std::optional<system_call> beginning() const;
   // Runs on without steps until `act` has returned.
   void finish();
   // SIGKILL; returns when the kernel has reaped it, and so freed what it held.
@@ -56,7 +65,7 @@ class stepped_child {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
-  void start(int request);
+  void start(int request, int signal = 0);
   void resume(int request);
 
   on_one_core core_;
