@@ -1,7 +1,7 @@
 // The two ends of a pair meet through a socket, a folder and the memory of other processes; one of
-// them is killed at the beginning and at the end of every system call, from the first of its
-// joining to the last of its leaving. Whoever comes next under that name meets the other end, and
-// the messages that were sent are there, once.
+// them is killed at the beginning and at the end of every system call that does more than look,
+// from the first of its joining to the last of its leaving. Whoever comes next under that name
+// meets the other end, and the messages that were sent are there, once.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -119,7 +119,7 @@ class CrashPair : public testing::Test {
         stepped_child child([] {}, victim);
         std::uint64_t stops = 0;
         while (stops < stop && reached) {
-          reached = child.run_to_system_call();
+          reached = child.run_to_deed();
           ++stops;
         }
         child.kill();

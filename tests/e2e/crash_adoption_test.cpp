@@ -1,6 +1,7 @@
-// A supervisor is killed at the beginning and at the end of every system call, and some way into
-// the instructions after it, as it starts a system and as it adopts one whose supervisor died. The
-// next one finishes the job with the same table, and the workers that lived run on.
+// A supervisor is killed at the beginning and at the end of every system call that does more than
+// look, and some way into the instructions after it, as it starts a system and as it adopts one
+// whose supervisor died. The next one finishes the job with the same table, and the workers that
+// lived run on.
 #include <fcntl.h>
 #include <sys/syscall.h>
 
@@ -47,7 +48,7 @@ class CrashAdoption : public job_test {
   static bool run_to_stop(stepped_child& supervisor, std::uint64_t stop) {
     bool counting = false;
     for (std::uint64_t stops = 0; stops < stop;) {
-      if (!supervisor.run_to_system_call()) throw std::runtime_error("the supervisor has ended");
+      if (!supervisor.run_to_deed()) throw std::runtime_error("the supervisor has ended");
       if (has_settled(supervisor)) return false;
       const auto call = supervisor.beginning();
       counting = counting || (call && call->number == SYS_mkdir);
@@ -104,7 +105,7 @@ TEST_F(CrashAdoption, ASupervisorKilledAsItAdoptsIsFollowedByAnother) {
   first->send_signal(SIGKILL);
   first->wait();
   bool settled = false;
-  for (std::uint64_t stop = 1; !settled; stop += pace(61)) {
+  for (std::uint64_t stop = 1; !settled; stop += pace(31)) {
     const auto supervisor = trace(command);
     settled = !run_to_stop(*supervisor, stop);
     kill_soon(*supervisor, settled ? 0 : stop * 7 % 64, sum);
@@ -135,7 +136,7 @@ TEST_F(CrashAdoption, ASupervisorKilledAsItMendsWhatItAdoptsIsFollowedByAnother)
   first->send_signal(SIGKILL);
   first->wait();
   bool settled = false;
-  for (std::uint64_t stop = 1; !settled; stop += pace(61)) {
+  for (std::uint64_t stop = 1; !settled; stop += pace(31)) {
     kill_worker("counter/0");
     const auto supervisor = trace(command);
     settled = !run_to_stop(*supervisor, stop);
@@ -155,7 +156,7 @@ TEST_F(CrashAdoption, ASupervisorKilledAsItStartsIsFollowedByAnother) {
   const arguments command = job(in_dir("input"), arguments{"--json", "--set", "cells_bytes=64KiB",
                                                            "--set", "update_lane_bytes=4KiB"});
   bool settled = false;
-  for (std::uint64_t stop = 1; !settled && !HasFailure(); stop += pace(97)) {
+  for (std::uint64_t stop = 1; !settled && !HasFailure(); stop += pace(41)) {
     SCOPED_TRACE("killed at stop " + std::to_string(stop));
     {
       const auto supervisor = trace(command);

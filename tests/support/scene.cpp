@@ -14,10 +14,11 @@ namespace {
 
 constexpr std::size_t block_bytes = 4096;
 
-// Feeder, worker, three sinks; only the worker has cells worth a stretch of memory.
+// Only the worker has cells worth a stretch of memory.
 segment_plan crash_plan() {
-  segment_plan plan = small_plan({"feeder", "worker", "a", "b", "c"},
-                                 {{0, 1}, {1, 2}, {1, 3}, {1, 4}}, {.arena_bytes = page_bytes});
+  segment_plan plan =
+      small_plan({"feeder", "worker", "a", "b", "c", "other"},
+                 {{0, 1}, {1, 2}, {1, 3}, {1, 4}, {5, 1}}, {.arena_bytes = page_bytes});
   plan.slots[worker_slot].arena_bytes = 64 * 1024;
   return plan;
 }
@@ -206,18 +207,17 @@ void scene::kill_after(std::uint64_t k, const memory& from, deed what, behaviour
   child->kill();
 }
 
-std::string scene::judge(const memory& crashed, behaviour act, behaviour redone,
-                         bool drain_between) {
+std::string scene::judge(const memory& crashed, behaviour act, const sequel& then) {
   write(copy_all_, crashed);
-  return judge_where(copy_, is_committed(crashed), act, redone, drain_between);
+  return judge_where(copy_, is_committed(crashed), act, then);
 }
 
-std::string scene::judge_live(behaviour act, behaviour redone) {
-  return judge_where(live_, is_committed(read(live_all_)), act, redone, true);
+std::string scene::judge_live(behaviour act, const sequel& then) {
+  return judge_where(live_, is_committed(read(live_all_)), act, then);
 }
 
 std::string scene::judge_where(const segment& where, bool committed, behaviour act,
-                               behaviour redone, bool drain_between) {
+                               const sequel& then) {
   // A turn ends with a message that is to come again.
   std::vector<std::string> of_the_turn = messages_;
   if (apply(base_, act, {messages_[0]}).again) of_the_turn.resize(1);
@@ -225,14 +225,14 @@ std::string scene::judge_where(const segment& where, bool committed, behaviour a
   const std::string wrong = difference(look_at(where, drained_), expected, "at the crash");
   if (!wrong.empty()) return wrong;
   try {
-    return go_on(where, expected, drained_, redone, drain_between || what_.drain_always);
+    return go_on(where, expected, drained_, then);
   } catch (const error& failure) {
     return failure.what();
   }
 }
 
-std::string scene::go_on(const segment& where, effects expected, effects drained, behaviour redone,
-                         bool drain_between) {
+std::string scene::go_on(const segment& where, effects expected, effects drained,
+                         const sequel& then) {
   const std::uint32_t incarnation = where.control_of(worker_slot).incarnation.observe();
   living_sinks sinks(where);
   sinks.poll();
@@ -245,20 +245,33 @@ std::string scene::go_on(const segment& where, effects expected, effects drained
   if (!wrong.empty()) return wrong;
   if (what_.drain_first) sinks.drain(drained);
 
-  // What was not consumed is handed out again, in order, and nothing else.
   const auto first_left =
       messages_.begin() + static_cast<std::ptrdiff_t>(expected.delivered - base_.delivered);
+  if (then.another_first && !expected.again) {
+    slot other(where, other_feeder_slot);
+    send(other, 0, "other");
+    if (run_turn(worker, nothing, 1) != std::vector<std::string>{"other"}) {
+      return "the message of another lane did not come first";
+    }
+    expected = apply(expected, nothing, {"other"});
+    wrong = difference(look_at(where, drained), expected, "after a message of another lane") +
+            unbalanced(where);
+    if (!wrong.empty()) return wrong;
+  }
+
+  // What was not consumed is handed out again, in order, and nothing else.
   const std::vector<std::string> left(first_left, messages_.end());
-  const auto handed = run_turn(worker, redone, what_.messages);
-  effects after = apply(expected, redone, handed);
+  const auto handed = run_turn(worker, then.redone, what_.messages);
+  effects after = apply(expected, then.redone, handed);
   if (handed.empty() != left.empty() || (!after.again && handed != left) ||
       !std::equal(handed.begin(), handed.end(), left.begin())) {
     return "the successor was handed " + std::to_string(handed.size()) + " messages, not the " +
            std::to_string(left.size()) + " that were left";
   }
-  wrong = difference(look_at(where, drained), after, "after the turn was done over");
+  wrong = difference(look_at(where, drained), after, "after the turn was done over") +
+          unbalanced(where);
   if (!wrong.empty()) return wrong;
-  if (drain_between) sinks.drain(drained);
+  if (then.drain_between || what_.drain_always) sinks.drain(drained);
 
   slot feeder(where, feeder_slot);
   send(feeder, 0, "next");

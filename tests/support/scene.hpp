@@ -3,7 +3,7 @@
 //
 //   scene at({one_to_one, 1, {one_to_one, nothing}}, 62);
 //   at.step(at.base(), deed::turn, one_to_one, [&](const memory& now, std::uint64_t k) {...});
-//   EXPECT_EQ(at.judge(crashed, one_to_one, nothing, true), "");
+//   EXPECT_EQ(at.judge(crashed, one_to_one, {.redone = nothing}), "");
 #pragma once
 
 #include <cstdint>
@@ -48,6 +48,14 @@ struct step_points {
   std::vector<std::uint64_t> system_calls;  // Which instructions were one. Only if asked for.
 };
 
+// What a successor finds to do.
+struct sequel {
+  behaviour redone;            // Instead of the turn that did not commit.
+  bool drain_between = true;   // Whether the sinks take before the next message comes.
+  bool another_first = false;  // A message on another lane is due before those of that turn, and
+                               // its turn, with the same stamp, touches nothing else.
+};
+
 class scene {
  public:
   scene(shape what, unsigned warm_ups);
@@ -73,11 +81,11 @@ class scene {
   void kill_after(std::uint64_t k, const memory& from, deed what, behaviour act,
                   const std::function<void(bool)>& each = {});
 
-  // Empty if a successor that finds `crashed`, and does the turn of `act` over as `redone`, leaves
-  // everything as if there had been no crash.
-  std::string judge(const memory& crashed, behaviour act, behaviour redone, bool drain_between);
+  // Empty if a successor that finds `crashed`, and goes on with `then` where the turn of `act` was
+  // not committed, leaves everything as if there had been no crash.
+  std::string judge(const memory& crashed, behaviour act, const sequel& then);
   // The same where the killed process has left it.
-  std::string judge_live(behaviour act, behaviour redone);
+  std::string judge_live(behaviour act, const sequel& then);
   // Puts the scene as it was before the turn.
   void restore() { write(live_all_, base_memory_); }
 
@@ -91,10 +99,8 @@ class scene {
   bool find_changes(memory& now, changed_lines& out) const;
   void expect_rest_untouched(const mapping& in) const;
   std::unique_ptr<stepped_child> begin(const memory& from, deed what, behaviour act);
-  std::string judge_where(const segment& where, bool committed, behaviour act, behaviour redone,
-                          bool drain_between);
-  std::string go_on(const segment& where, effects expected, effects drained, behaviour redone,
-                    bool drain_between);
+  std::string judge_where(const segment& where, bool committed, behaviour act, const sequel& then);
+  std::string go_on(const segment& where, effects expected, effects drained, const sequel& then);
 
   shape what_;
   segment live_;

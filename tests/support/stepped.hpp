@@ -51,6 +51,9 @@ class stepped_child {
   // Runs to the next beginning or end of a system call, of a program too that `act` becomes by
   // exec. False once it has ended or `act` has returned.
   bool run_to_system_call();
+  // The same, passing over system calls that only look, such as those of a search through /proc:
+  // before and after them nothing differs that another process could see.
+  bool run_to_deed();
   // The system call at whose beginning it stands; nothing at the end of one.
   struct system_call {
     std::uint64_t number;
@@ -72,6 +75,7 @@ class stepped_child {
   pid_t pid_ = -1;
   std::uint64_t steps_ = 0;
   bool done_ = false;
+  bool only_looks_ = false;  // The system call in which it is.
 };
 
 }  // namespace cyto::test

@@ -165,7 +165,7 @@ effects look_at(const segment& where, const effects& drained) {
       if (!where.input_of(lane).taken.read(where.control_of(worker_slot).commit, taken, seen)) {
         throw std::runtime_error("no valid read position");
       }
-      out.delivered = taken[1];
+      out.delivered += taken[1];
     } else {
       for (auto& each : visible_in(where, lane)) out.sent[sink].push_back(std::move(each));
       ++sink;

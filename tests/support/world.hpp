@@ -16,8 +16,13 @@ namespace cyto::test {
 
 inline constexpr std::size_t sink_count = 3;
 
-// Slots of the system that the crash tests use: feeder -> worker -> three sinks.
-enum crash_slot : unsigned { feeder_slot, worker_slot, first_sink_slot };
+// Slots of the system that the crash tests use: feeder and other feeder -> worker -> three sinks.
+enum crash_slot : unsigned {
+  feeder_slot,
+  worker_slot,
+  first_sink_slot,
+  other_feeder_slot = first_sink_slot + sink_count
+};
 
 // All that a worker's committed turns have done.
 struct effects {
