@@ -68,8 +68,8 @@ class witness {
     if (torn) return out_of_order(seen);
     return difference(seen, turns_[turn_], "to the observer");
   }
-  // While turns are committed each object is of one of them, and the lanes, which are read one after
-  // the other, of one no older than the lane before.
+  // While turns are committed each object is of one of them, and the lanes, which are read one by
+  // one, are each of one no older than the lane before.
   [[nodiscard]] std::string out_of_order(const effects& seen) const {
     std::size_t turn = turn_;
     const auto advance = [&](auto is_of) {
