@@ -62,6 +62,8 @@ void supervisor::state::open_system(const supervisor_options& options) {
   }
   board_pages = where->map_board();
   bells = where->map_doorbells();
+  deaths.emplace(*where, of.quarantine_after);
+  errands.emplace(*where);
   watch(listener.get(), event_listener);
   watch(nudge.get(), event_nudge);
   watch(timer.get(), event_timer);
@@ -165,7 +167,11 @@ void supervisor::state::adopt_children() {
       if (pid == 0) continue;
       file process = open_process(static_cast<pid_t>(pid));
       // Asked after the pidfd is open: the number cannot have passed to another process since.
-      if (!process || process_start_time(static_cast<pid_t>(pid)) != start_time) continue;
+      // One that has ended already, and waits for its parent to notice, is not adopted.
+      if (!process || process_start_time(static_cast<pid_t>(pid)) != start_time ||
+          !process_lives(static_cast<pid_t>(pid))) {
+        continue;
+      }
       children[i].pid = static_cast<pid_t>(pid);
       children[i].process = std::move(process);
       watch(children[i].process.get(), i);
@@ -177,7 +183,11 @@ void supervisor::state::adopt_children() {
       if (access(program.c_str(), X_OK) == 0) children[i].program = program;
     }
     if (board_of(i).kept_down.own() != 0) tree->found_down(i);
-    if (children[i].process) tree->found(i, false);
+    if (children[i].process) {
+      tree->found(i, false);
+    } else if (!is_plain(i)) {
+      deaths->hold_late(i);
+    }
   }
 }
 

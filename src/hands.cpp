@@ -16,15 +16,6 @@
 namespace cyto {
 namespace {
 
-std::string exit_text(int status) {
-  if (WIFSIGNALED(status)) {
-    const char* name = sigabbrev_np(WTERMSIG(status));
-    return "killed by signal " + std::to_string(WTERMSIG(status)) +
-           (name != nullptr ? std::string(" (SIG") + name + ")" : std::string());
-  }
-  return "exit code " + std::to_string(WEXITSTATUS(status));
-}
-
 // As in the lists of a topology: exit codes, and 128 more than a signal's number.
 std::uint32_t exit_number(int status) {
   return static_cast<std::uint32_t>(WIFSIGNALED(status) ? 128 + WTERMSIG(status)
@@ -93,6 +84,18 @@ void supervisor::state::remember(const death& one) {
   }
 }
 
+void supervisor::state::forget(const death& one) {
+  const std::uint64_t count = the_board().death_count.own();
+  for (std::uint64_t i = count; i > count - std::min<std::uint64_t>(count, deaths_max); --i) {
+    death_entry& each = the_board().deaths[(i - 1) % deaths_max];
+    if (each.child.own() != one.child || each.at_ns.own() != static_cast<std::uint64_t>(one.at)) {
+      continue;
+    }
+    each.child.publish(nobody);
+    return;
+  }
+}
+
 // What a worker has started goes with it: it has a session, and so a process group, of its own.
 void supervisor::state::kill_group(const child& which) const {
   // Through the pidfd first: only if the process is still there, if only as a zombie, is the number
@@ -129,6 +132,7 @@ void supervisor::reap_strangers() {
 // The kernel says that the process is gone.
 void supervisor::state::died(std::uint32_t slot) {
   child& it = children[slot];
+  const pid_t pid = it.pid;
   kill_group(it);
   int status = 0;
   const bool ours =
@@ -174,6 +178,17 @@ void supervisor::state::died(std::uint32_t slot) {
     how.clean = number == 0 || contains(specs[slot]->success, number);
     how.prevent = contains(specs[slot]->prevent_restart, number);
     how.force = contains(specs[slot]->force_restart, number);
+  }
+  if (!tree->is_stopping() && !is_plain(slot)) {
+    const verdict found = deaths->hold(slot, static_cast<std::uint32_t>(pid),
+                                       ours ? std::optional<int>(status) : std::nullopt);
+    if (!found.failure.empty()) fail(error_code::failed, found.failure);
+    how.how += found.circumstances;
+    // What setting a message aside has mended does not count towards the intensity.
+    if (found.mended != 0) {
+      how.counts = false;
+      tree->forgive(slot, found.mended - 1);
+    }
   }
   tree->ended(slot, how, now_ns());
 }

@@ -60,12 +60,15 @@ lane_reader::lane_reader(lane_ring where, input_line& line,
 std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {
   const std::uint64_t bytes = read_ - committed_;
   spare_ = 1 - (line_->taken.current(stamp - 1) & 1);
-  line_->taken.stage(spare_, {read_, delivered_ + taken_, dropped_});
+  const auto dropped_more = static_cast<std::uint64_t>(std::int64_t{dropped_more_});
+  delivered_ += taken_ - dropped_more;
+  dropped_ += dropped_more;
+  line_->taken.stage(spare_, {read_, delivered_, dropped_});
   line_->taken.seal(spare_, stamp);
-  delivered_ += taken_;
   committed_ = read_;
   stamp_committed_ = stamp_taken_;
   taken_ = 0;
+  dropped_more_ = 0;
   return bytes;
 }
 

@@ -252,6 +252,15 @@ void restart_tree::ended(std::uint32_t slot, const ending& how, instant now) {
   settle(now);
 }
 
+void restart_tree::forgive(std::uint32_t slot, std::uint32_t count) {
+  for (std::size_t i = deaths_.size(); count > 0 && i-- > 0;) {
+    if (deaths_[i].child != slot) continue;
+    hands_.forget(deaths_[i]);
+    deaths_.erase(deaths_.begin() + static_cast<std::ptrdiff_t>(i));
+    --count;
+  }
+}
+
 void restart_tree::ended_by_itself(child& which, const ending& how, instant now) {
   node& in = nodes_[which.node];
   if (in.closing != end::no) return;

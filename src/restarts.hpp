@@ -26,6 +26,7 @@ struct death {
   instant at;
   std::uint32_t child;
 };
+inline constexpr std::uint32_t nobody = 0xffffffff;  // As a child: a death that was forgiven.
 
 // How a worker ended.
 struct ending {
@@ -48,6 +49,7 @@ class restart_tree {
     // It will not be started any more, unless somebody asks for it; or it will be again.
     virtual void keep_down(std::uint32_t slot, bool down) = 0;
     virtual void remember(const death& one) = 0;
+    virtual void forget(const death& one) = 0;
     virtual std::string name_of(std::uint32_t slot) = 0;
 
    protected:
@@ -64,6 +66,8 @@ class restart_tree {
 
   void became_ready(std::uint32_t slot, instant now);
   void ended(std::uint32_t slot, const ending& how, instant now);
+  // Its last deaths do not count any more: their cause has been removed.
+  void forgive(std::uint32_t slot, std::uint32_t count);
   void time_passed(instant now);
   // Kills it for a fault of its own, which counts as a death.
   void blame(std::uint32_t slot, const std::string& why);

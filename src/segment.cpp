@@ -33,6 +33,12 @@ counted_lanes count_lanes(const segment_plan& plan) {
   return out;
 }
 
+// Errands, suspects, reports.
+std::uint64_t deaths_bytes(std::uint64_t slots, std::uint64_t lanes) {
+  return round_up(slots * sizeof(errand_line) + lanes * sizeof(suspect), line_bytes) +
+         slots * sizeof(death_report);
+}
+
 std::uint64_t control_bytes(std::uint32_t inputs, std::uint32_t outputs) {
   return round_up(sizeof(control) + inputs * sizeof(input_line) + outputs * sizeof(output_line),
                   page_bytes);
@@ -70,6 +76,7 @@ void place(const segment_plan& plan, placement& out) {
   };
   header.doorbells_offset = take(plan.slots.size() * sizeof(doorbell_line));
   header.board_offset = take(sizeof(board) + plan.slots.size() * sizeof(board_slot));
+  header.deaths_offset = take(deaths_bytes(plan.slots.size(), plan.lanes.size()));
   std::uint64_t settings_at = header.settings_offset;
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
     const slot_plan& from = plan.slots[i];
@@ -84,6 +91,8 @@ void place(const segment_plan& plan, placement& out) {
     to.control_offset = take(to.control_bytes);
     to.arena_bytes = round_up(from.arena_bytes, page_bytes);
     to.arena_offset = take(to.arena_bytes);
+    to.quarantine_bytes = round_up(from.quarantine_bytes, page_bytes);
+    to.quarantine_offset = take(2 * to.quarantine_bytes);
     to.settings_offset = settings_at;
     to.settings_bytes = from.settings.size();
     settings_at += from.settings.size();
@@ -121,6 +130,11 @@ void check(const segment_plan& plan) {
       throw error(error_code::bad_input, "worker " + slot.name,
                   "cells_bytes is " + bytes_text(slot.arena_bytes),
                   "at most " + bytes_text(arena_bytes_max) + " are possible", "lower it");
+    }
+    if (slot.quarantine_bytes > quarantine_bytes_max) {
+      throw error(error_code::bad_input, "worker " + slot.name,
+                  "quarantine_bytes is " + bytes_text(slot.quarantine_bytes),
+                  "at most " + bytes_text(quarantine_bytes_max) + " are possible", "lower it");
     }
   }
   for (const lane_plan& lane : plan.lanes) {
@@ -245,10 +259,12 @@ segment segment::attach(int fd) {
         inside(header.lanes_offset, header.lane_count, sizeof(lane_entry)) &&
         inside(header.settings_offset, header.settings_bytes, 1) &&
         inside(header.doorbells_offset, header.slot_count, sizeof(doorbell_line)) &&
-        inside(header.board_offset, 1, sizeof(board) + header.slot_count * sizeof(board_slot));
+        inside(header.board_offset, 1, sizeof(board) + header.slot_count * sizeof(board_slot)) &&
+        inside(header.deaths_offset, 1, deaths_bytes(header.slot_count, header.lane_count));
     good = good && header.slots_offset % alignof(slot_entry) == 0 &&
            header.lanes_offset % alignof(lane_entry) == 0 &&
-           header.doorbells_offset % page_bytes == 0 && header.board_offset % page_bytes == 0;
+           header.doorbells_offset % page_bytes == 0 && header.board_offset % page_bytes == 0 &&
+           header.deaths_offset % page_bytes == 0;
     if (!good) refuse("its header has numbers out of range");
     const auto* slots = reinterpret_cast<const slot_entry*>(whole.data() + header.slots_offset);
     for (std::uint32_t i = 0; good && i < header.slot_count; ++i) {
@@ -259,6 +275,8 @@ segment segment::attach(int fd) {
              slot.input_count <= header.lane_count && slot.output_count <= header.lane_count &&
              slot.control_bytes >= control_bytes(slot.input_count, slot.output_count) &&
              inside(slot.arena_offset, slot.arena_bytes, 1) &&
+             slot.quarantine_offset % page_bytes == 0 &&
+             inside(slot.quarantine_offset, slot.quarantine_bytes, 2) &&
              inside(slot.settings_offset, slot.settings_bytes, 1);
     }
     const auto* lanes = reinterpret_cast<const lane_entry*>(whole.data() + header.lanes_offset);
@@ -320,6 +338,10 @@ mapping segment::map_doorbells() const {
 
 mapping segment::map_board() const {
   return map(header().board_offset, sizeof(board) + slot_count() * sizeof(board_slot));
+}
+
+mapping segment::map_deaths() const {
+  return map(header().deaths_offset, deaths_bytes(slot_count(), lane_count()));
 }
 
 }  // namespace cyto

@@ -30,6 +30,10 @@ slot::slot(const segment& from, std::uint32_t index)
   own_->pid.publish(static_cast<std::uint32_t>(getpid()));
   own_->start_time.publish(process_start_time(getpid()));
   own_->incarnation.publish(own_->incarnation.own() + 1);
+  // Of the predecessor; the supervisor has read them.
+  own_->handling.publish(0);
+  own_->fault.signal.publish(0);
+  own_->failure_bytes.publish(0);
   try {
     recover(from, index, own_pages_.data(), arena_.data());
   } catch (const error& failure) {
@@ -64,6 +68,9 @@ slot::slot(const segment& from, std::uint32_t index)
   }
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());
   cells_ = std::make_unique<cell_store>(*turn_);
+  held_ = std::make_unique<quarantine>(from, index, *turn_);
+  turn_->the_recorder().note(flight::started, 0, own_->incarnation.own(),
+                             static_cast<std::uint64_t>(getpid()), monotonic_ns());
 }
 
 slot::~slot() {
@@ -101,11 +108,15 @@ void slot::set_state(slot_state state) noexcept {
 }
 
 void slot::leave_failure(error_code code, std::string_view text) noexcept {
+  own_->failure_code.stage(static_cast<std::uint32_t>(code));
+  leave_words(text);
+  set_state(slot_state::failed);
+}
+
+void slot::leave_words(std::string_view text) noexcept {
   const std::size_t bytes = std::min(text.size(), failure_bytes_max);
   std::copy_n(text.data(), bytes, own_->failure_text);
-  own_->failure_code.stage(static_cast<std::uint32_t>(code));
   own_->failure_bytes.publish(static_cast<std::uint32_t>(bytes));
-  set_state(slot_state::failed);
 }
 
 }  // namespace cyto

@@ -63,6 +63,7 @@ void supervisor::state::settle() {
     the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
   }
   answer_askers();
+  errands->answer_all();
   arm_timer();
 }
 
@@ -164,6 +165,8 @@ void supervisor::state::serve(int fd) {
   } else if (sound && request.verb == verb_stop) {
     send_packet(fd, {verb_stop, static_cast<std::int32_t>(getpid())}, {});
     if (phase() == system_phase::running) set_phase(system_phase::draining);
+  } else if (sound && (request.verb == verb_retry || request.verb == verb_drop)) {
+    if (!errands->take(fd, request)) send_packet(fd, {verb_refused, 0}, {});
   } else if (sound && take_order(request, given)) {
     const auto found = std::find_if(clients.begin(), clients.end(),
                                     [fd](const file& each) { return each.get() == fd; });
@@ -293,7 +296,7 @@ bool supervisor::is_quiet() const {
   if ((!any_source && !is_draining()) || !sources_have_ended(where())) return false;
   state_->the_board().watched.publish(1);
   full_fence();  // V2
-  return cyto::is_quiet(where());
+  return !state_->errands->is_busy() && cyto::is_quiet(where());
 }
 
 bool supervisor::has_ended() const noexcept { return !state_->anybody_left(); }

@@ -5,12 +5,15 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cyto/doorbell.hpp"
 #include "cyto/segment.hpp"
 #include "cyto/supervisor.hpp"
+#include "errand_desk.hpp"
+#include "inquest.hpp"
 #include "process.hpp"
 #include "rendezvous.hpp"
 #include "restarts.hpp"
@@ -63,6 +66,8 @@ struct supervisor::state final : restart_tree::hands {
   std::vector<const worker_spec*> specs;  // By slot.
   std::vector<file> clients;
   std::vector<asker> askers;
+  std::optional<inquest> deaths;
+  std::optional<errand_desk> errands;
   instant look_at = 0;  // When progress is looked at next.
   bool adopted = false;
   std::string failure;
@@ -94,6 +99,7 @@ struct supervisor::state final : restart_tree::hands {
   void kill(std::uint32_t slot) override;
   void keep_down(std::uint32_t slot, bool down) override;
   void remember(const death& one) override;
+  void forget(const death& one) override;
   std::string name_of(std::uint32_t slot) override {
     return std::string(where->slot(slot).name) + " (" + children[slot].program + ")";
   }

@@ -149,10 +149,14 @@ segment_plan plan_of(const topology& of) {
   plan.name = of.name;
   std::string all = of.name;  // What the fingerprint is taken of.
   for (const worker_spec& spec : of.workers) {
+    // Who is sent nothing has nothing to set aside.
+    const bool reads = std::any_of(of.lanes.begin(), of.lanes.end(),
+                                   [&](const lane_spec& lane) { return lane.to == spec.name; });
     std::string settings;
     for (const auto& [key, value] : spec.settings) settings += key + "=" + value + "\n";
     // For the worker's own messages: what its user may change.
     settings += "origin of cells_bytes=" + spec.cells_origin + "\n";
+    settings += "origin of quarantine_bytes=" + spec.quarantine_origin + "\n";
     for (const lane_spec& lane : of.lanes) {
       if (lane.from == spec.name) {
         settings += "origin of lane_bytes to " + lane.to + "=" + lane.origin + "\n";
@@ -162,11 +166,12 @@ segment_plan plan_of(const topology& of) {
       plan.slots.push_back(
           {slot_name(spec, member), spec.name, member,
            (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U),
-           spec.is_plain ? 0 : spec.cells_bytes, settings});
+           spec.is_plain ? 0 : spec.cells_bytes, settings, reads ? spec.quarantine_bytes : 0});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.count) + " " + spec.program + " " +
-           std::to_string(spec.cells_bytes) + (spec.is_source ? " source" : "") +
-           (spec.is_plain ? " plain" : "") + " " + spec.supervisor + "\n" + settings;
+           std::to_string(spec.cells_bytes) + " " + std::to_string(spec.quarantine_bytes) +
+           (spec.is_source ? " source" : "") + (spec.is_plain ? " plain" : "") + " " +
+           spec.supervisor + "\n" + settings;
     for (const std::string& argument : spec.arguments) all += argument + "\n";
   }
   const auto first_slot = [&of](const std::string& name) {

@@ -54,18 +54,22 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
       slot_index_(slot_index),
       clock_(own.commit.observe()),
       builder_(std::make_unique<message_builder>()),
-      root_(own.root.own_current(clock_.commit())) {}
+      recorder_(own.events),
+      root_(own.root.own_current(clock_.commit())),
+      quarantine_(own.quarantine.own_current(clock_.commit())) {}
 
 turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
                               std::uint32_t reader_slot) {
-  outputs_.push_back(std::make_unique<turn_output>(turn_output{lane, &reader_bell, reader_slot}));
+  outputs_.push_back(std::make_unique<turn_output>(
+      turn_output{lane, &reader_bell, reader_slot, static_cast<std::uint32_t>(outputs_.size())}));
   touched_outputs_.reserve(outputs_.size());
   return *outputs_.back();
 }
 
 turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
                             std::uint32_t writer_slot) {
-  inputs_.push_back(std::make_unique<turn_input>(turn_input{lane, &writer_bell, writer_slot}));
+  inputs_.push_back(std::make_unique<turn_input>(
+      turn_input{lane, &writer_bell, writer_slot, static_cast<std::uint32_t>(inputs_.size())}));
   return *inputs_.back();
 }
 
@@ -75,9 +79,10 @@ status turn::send_bytes(turn_output& to, const void* data, std::uint32_t size, s
   const status sent = to.lane.append(data, size, kind_hops, false);
   if (sent != status::ok) {
     refuse(to, sent, size);
-  } else if (!to.touched) {
-    touch(to);
+    return sent;
   }
+  recorder_.note(flight::sent, to.index, kind, size);
+  if (!to.touched) touch(to);
   return sent;
 }
 
@@ -110,9 +115,11 @@ bool turn::is_nearly_full() const noexcept {
 }
 
 bool turn::is_empty() const noexcept {
-  if (listed_ != 0 || root_changed_ || !touched_outputs_.empty()) return false;
+  if (listed_ != 0 || root_changed_ || quarantine_changed_ || !touched_outputs_.empty()) {
+    return false;
+  }
   for (const auto& each : inputs_) {
-    if (each->lane.taken() != 0) return false;
+    if (each->lane.has_changed()) return false;
   }
   return true;
 }
@@ -141,9 +148,14 @@ void turn::commit() noexcept {
     own_->root.stage(spare, root_);
     own_->root.seal(spare, stamp);
   }
+  if (quarantine_changed_) [[unlikely]] {
+    const unsigned spare = 1 - (own_->quarantine.current(clock_.commit()) & 1);
+    own_->quarantine.stage(spare, quarantine_);
+    own_->quarantine.seal(spare, stamp);
+  }
   bool took = false;
   for (const auto& each : inputs_) {
-    if (each->lane.taken() == 0) continue;
+    if (!each->lane.has_changed()) continue;
     took = true;
     each->given_back_bytes += each->lane.seal(stamp);
   }
@@ -152,6 +164,8 @@ void turn::commit() noexcept {
   own_->commit.publish(stamp);  // U1: the turn.
   hold_back_compiler();
 
+  own_->handling.publish(0);
+  recorder_.note(flight::committed, 0, 0, stamp);
   clock_.committed(stamp);
   for (turn_output* each : touched_outputs_) each->lane.announce(stamp);
   if (took) {
@@ -175,6 +189,7 @@ void turn::commit() noexcept {
   }
   touched_outputs_.clear();
   root_changed_ = false;
+  quarantine_changed_ = false;
   listed_ = 0;  // In shared memory the old list stands: all it names is committed now.
 }
 
@@ -182,6 +197,8 @@ void turn::abort() noexcept {
   const std::uint64_t commit = clock_.commit();
   root_ = own_->root.own_current(commit);
   root_changed_ = false;
+  quarantine_ = own_->quarantine.own_current(commit);
+  quarantine_changed_ = false;
   wipe_touched(*own_, arena_, arena_bytes_, listed_, commit, root_[0]);
   for (const auto& each : inputs_) each->lane.forget();
   for (turn_output* each : touched_outputs_) {
@@ -190,6 +207,8 @@ void turn::abort() noexcept {
   }
   touched_outputs_.clear();
   listed_ = 0;
+  own_->handling.publish(0);
+  recorder_.note(flight::aborted, 0, static_cast<std::uint32_t>(fault_), 0);
   clock_.forget();
   fault_ = turn_fault::none;
   fault_lane_ = nullptr;
@@ -216,6 +235,7 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
 
   const std::uint64_t commit = own.commit.observe();
   own.root.wipe(commit);
+  own.quarantine.wipe(commit);
   const std::uint64_t end = own.root.own_current(commit)[0];
   const std::uint64_t listed = std::min<std::uint64_t>(own.touched_count.observe(), touched_max);
   if (arena != nullptr) wipe_touched(own, arena, entry.arena_bytes, listed, commit, end);

@@ -14,7 +14,9 @@ enum verb : std::uint32_t {
   // About one worker; the value is its slot. Answer: the pid, 0 if none, once it has come to that.
   verb_stop_one = 4,
   verb_start_one = 5,
-  verb_restart_one = 6  // With a descriptor: of the program that it runs from now on.
+  verb_restart_one = 6,  // With a descriptor: of the program that it runs from now on.
+  verb_retry = 7,        // Of a quarantined message: slot << 23 | number; answer: errand_answer.
+  verb_drop = 8
 };
 
 }  // namespace cyto

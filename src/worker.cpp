@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "fault_guard.hpp"
 #include "handover.hpp"
 
 namespace cyto {
@@ -147,12 +148,19 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
 bool worker::run_turn() {
   turn& in = slot_->the_turn();
   mailbox& incoming = slot_->incoming();
+  quarantine& held = slot_->held();
+  const bool careful = held.is_careful();
+  const std::size_t most = careful ? 1 : limit_;  // W3
   std::size_t handled = 0;
   message_view view;
-  while (handled < limit_) {
+  while (handled < most) {
     turn_input* pending = in.pending();
     turn_input* from = pending == nullptr ? incoming.next(view) : incoming.front_of(*pending, view);
     if (from == nullptr) break;
+    if (careful && held.is_due(*from)) [[unlikely]] {
+      set_aside(*from, view);
+      return true;
+    }
     in.take(*from, view);
     handle(view);
     if (in.fault() != turn_fault::none) {
@@ -210,7 +218,7 @@ void worker::sleep() {
   }
   slot_->the_turn().ring_writers();
   slot_->bell().prepare();
-  if (!slot_->incoming().has_any() && phase() == phase_seen_) {
+  if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand()) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
     if (slot_->where().the_board().watched.observe() != 0 && turns != turns_told_) {
@@ -218,6 +226,7 @@ void worker::sleep() {
       tell_supervisor();
     }
     slot_->own().parks.stage(slot_->own().parks.own() + 1);
+    slot_->the_turn().the_recorder().note(flight::sleeping, 0, 0, monotonic_ns());
     slot_->bell().wait();
   }
   slot_->bell().cancel();
@@ -235,7 +244,7 @@ void worker::run(int nudge) {
   slot_->set_state(slot_state::ready);
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
-    if (!run_turn() && !produce_turn()) sleep();
+    if (!run_errand() && !run_turn() && !produce_turn()) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
   }
 }
@@ -262,6 +271,7 @@ int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup
     if (given.slot >= where.slot_count()) return exit_refused;
     slot place(where, given.slot);
     try {
+      const fault_guard guard(place.own());
       worker self(place);
       setup(self);
       self.run(given.nudge);
@@ -270,6 +280,7 @@ int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup
       place.leave_failure(failure.code(), failure.what());
       return exit_refused;
     } catch (const std::exception& failure) {
+      place.leave_words(failure.what());
       dprintf(STDERR_FILENO, "cyto: worker %s: %s\n", place.entry().name, failure.what());
       return exit_crashed;
     }

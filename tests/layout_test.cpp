@@ -85,7 +85,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
        CYTO_FIELD(segment_header, lane_count), CYTO_FIELD(segment_header, slots_offset),
        CYTO_FIELD(segment_header, lanes_offset), CYTO_FIELD(segment_header, settings_offset),
        CYTO_FIELD(segment_header, settings_bytes), CYTO_FIELD(segment_header, doorbells_offset),
-       CYTO_FIELD(segment_header, board_offset), CYTO_FIELD(segment_header, name)}};
+       CYTO_FIELD(segment_header, board_offset), CYTO_FIELD(segment_header, deaths_offset),
+       CYTO_FIELD(segment_header, name)}};
   all["slot_entry"] = {
       sizeof(slot_entry),
       {CYTO_FIELD(slot_entry, name), CYTO_FIELD(slot_entry, group), CYTO_FIELD(slot_entry, member),
@@ -93,7 +94,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
        CYTO_FIELD(slot_entry, output_count), CYTO_FIELD(slot_entry, control_offset),
        CYTO_FIELD(slot_entry, control_bytes), CYTO_FIELD(slot_entry, arena_offset),
        CYTO_FIELD(slot_entry, arena_bytes), CYTO_FIELD(slot_entry, settings_offset),
-       CYTO_FIELD(slot_entry, settings_bytes)}};
+       CYTO_FIELD(slot_entry, settings_bytes), CYTO_FIELD(slot_entry, quarantine_offset),
+       CYTO_FIELD(slot_entry, quarantine_bytes)}};
   all["lane_entry"] = {sizeof(lane_entry),
                        {CYTO_FIELD(lane_entry, writer_slot), CYTO_FIELD(lane_entry, reader_slot),
                         CYTO_FIELD(lane_entry, writer_index), CYTO_FIELD(lane_entry, reader_index),
@@ -114,15 +116,57 @@ std::map<std::string, structure> structures_of_the_compiler() {
                         CYTO_FIELD(board_slot, stalled), CYTO_FIELD(board_slot, other_program)}};
   all["version<3>"] = {sizeof(version<3>),
                        {CYTO_FIELD(version<3>, tag), CYTO_FIELD(version<3>, value)}};
-  all["control"] = {
-      sizeof(control),
-      {CYTO_FIELD(control, commit), CYTO_FIELD(control, state), CYTO_FIELD(control, finished),
-       CYTO_FIELD(control, pid), CYTO_FIELD(control, incarnation), CYTO_FIELD(control, start_time),
-       CYTO_FIELD(control, turns), CYTO_FIELD(control, aborts), CYTO_FIELD(control, parks),
-       CYTO_FIELD(control, progress_done), CYTO_FIELD(control, progress_total),
-       CYTO_FIELD(control, root), CYTO_FIELD(control, failure_code),
-       CYTO_FIELD(control, failure_bytes), CYTO_FIELD(control, failure_text),
-       CYTO_FIELD(control, touched_count), CYTO_FIELD(control, touched)}};
+  all["control"] = {sizeof(control),
+                    {CYTO_FIELD(control, commit),         CYTO_FIELD(control, state),
+                     CYTO_FIELD(control, finished),       CYTO_FIELD(control, pid),
+                     CYTO_FIELD(control, incarnation),    CYTO_FIELD(control, start_time),
+                     CYTO_FIELD(control, turns),          CYTO_FIELD(control, aborts),
+                     CYTO_FIELD(control, parks),          CYTO_FIELD(control, progress_done),
+                     CYTO_FIELD(control, progress_total), CYTO_FIELD(control, root),
+                     CYTO_FIELD(control, failure_code),   CYTO_FIELD(control, failure_bytes),
+                     CYTO_FIELD(control, failure_text),   CYTO_FIELD(control, touched_count),
+                     CYTO_FIELD(control, touched),        CYTO_FIELD(control, quarantine),
+                     CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
+                     CYTO_FIELD(control, events)}};
+  all["errand_line"] = {sizeof(errand_line),
+                        {CYTO_FIELD(errand_line, number), CYTO_FIELD(errand_line, what),
+                         CYTO_FIELD(errand_line, message), CYTO_FIELD(errand_line, fatal),
+                         CYTO_FIELD(errand_line, status)}};
+  all["suspect"] = {
+      sizeof(suspect),
+      {CYTO_FIELD(suspect, position), CYTO_FIELD(suspect, deaths), CYTO_FIELD(suspect, status),
+       CYTO_FIELD(suspect, set_aside), CYTO_FIELD(suspect, unused)}};
+  all["death_report"] = {
+      sizeof(death_report),
+      {CYTO_FIELD(death_report, number),        CYTO_FIELD(death_report, at_ns),
+       CYTO_FIELD(death_report, position),      CYTO_FIELD(death_report, stamp),
+       CYTO_FIELD(death_report, fault_address), CYTO_FIELD(death_report, pid),
+       CYTO_FIELD(death_report, incarnation),   CYTO_FIELD(death_report, seen),
+       CYTO_FIELD(death_report, status),        CYTO_FIELD(death_report, hand),
+       CYTO_FIELD(death_report, input),         CYTO_FIELD(death_report, writer_slot),
+       CYTO_FIELD(death_report, size),          CYTO_FIELD(death_report, kind),
+       CYTO_FIELD(death_report, deaths),        CYTO_FIELD(death_report, set_aside),
+       CYTO_FIELD(death_report, fault_signal),  CYTO_FIELD(death_report, fault_code),
+       CYTO_FIELD(death_report, fault_sender),  CYTO_FIELD(death_report, text_bytes),
+       CYTO_FIELD(death_report, head_bytes),    CYTO_FIELD(death_report, output_bytes),
+       CYTO_FIELD(death_report, unused),        CYTO_FIELD(death_report, text),
+       CYTO_FIELD(death_report, head),          CYTO_FIELD(death_report, output),
+       CYTO_FIELD(death_report, events)}};
+  all["fault_note"] = {sizeof(fault_note),
+                       {CYTO_FIELD(fault_note, address), CYTO_FIELD(fault_note, signal),
+                        CYTO_FIELD(fault_note, code), CYTO_FIELD(fault_note, sender)}};
+  all["flight_event"] = {sizeof(flight_event),
+                         {CYTO_FIELD(flight_event, number), CYTO_FIELD(flight_event, what_lane),
+                          CYTO_FIELD(flight_event, detail), CYTO_FIELD(flight_event, first),
+                          CYTO_FIELD(flight_event, second)}};
+  all["quarantined_record"] = {
+      sizeof(quarantined_record),
+      {CYTO_FIELD(quarantined_record, number), CYTO_FIELD(quarantined_record, stamp),
+       CYTO_FIELD(quarantined_record, position), CYTO_FIELD(quarantined_record, at_ns),
+       CYTO_FIELD(quarantined_record, size), CYTO_FIELD(quarantined_record, kind),
+       CYTO_FIELD(quarantined_record, hops), CYTO_FIELD(quarantined_record, input),
+       CYTO_FIELD(quarantined_record, writer_slot), CYTO_FIELD(quarantined_record, deaths),
+       CYTO_FIELD(quarantined_record, status), CYTO_FIELD(quarantined_record, unused)}};
   all["input_line"] = {sizeof(input_line),
                        {CYTO_FIELD(input_line, taken), CYTO_FIELD(input_line, read_published),
                         CYTO_FIELD(input_line, fenced)}};
@@ -187,6 +231,8 @@ TEST(Layout, DocumentHasTheLimits) {
       {"deaths_max", deaths_max},
       {"touched_max", touched_max},
       {"failure_bytes_max", failure_bytes_max},
+      {"quarantine_bytes_max", quarantine_bytes_max},
+      {"flight_events", flight_events},
       {"cell_name_bytes_max", cell_name_bytes_max}};
   std::map<std::string, std::uint64_t> document;
   static const std::regex row(R"(\| ([a-z_]+) \| ([0-9]+) \|)");
@@ -200,7 +246,7 @@ TEST(Layout, DocumentHasTheLimits) {
 segment_plan small_plan() {
   segment_plan plan;
   plan.name = "layout";
-  plan.slots = {{"a", "a", 0, 0, 5000, "key=value\n"}, {"b", "b", 0, 0, 0, {}}};
+  plan.slots = {{"a", "a", 0, 0, 5000, "key=value\n", 5000}, {"b", "b", 0, 0, 0, {}}};
   plan.lanes = {{0, 1, lane_bytes_min}};
   return plan;
 }
@@ -211,8 +257,9 @@ TEST(Layout, PartsFollowEachOtherAsDrawnAndBeginAtPages) {
   const slot_entry& a = where.slot(0);
   const slot_entry& b = where.slot(1);
   const std::vector<std::uint64_t> offsets = {
-      header.doorbells_offset, header.board_offset, a.control_offset,         a.arena_offset,
-      b.control_offset,        b.arena_offset,      where.lane(0).ring_offset};
+      header.doorbells_offset, header.board_offset,      header.deaths_offset, a.control_offset,
+      a.arena_offset,          a.quarantine_offset,      b.control_offset,     b.arena_offset,
+      b.quarantine_offset,     where.lane(0).ring_offset};
   EXPECT_TRUE(std::is_sorted(offsets.begin(), offsets.end()));
   for (const std::uint64_t offset : offsets) EXPECT_EQ(offset % page_bytes, 0U) << offset;
   EXPECT_EQ(where.lane(0).ring_offset + lane_bytes_min, header.segment_bytes);
@@ -277,8 +324,9 @@ TEST(Documents, FilesTheyNameExist) {
                                   "src",
                                   "tests/support",
                                   "tests/model/litmus"};
-  for (const char* document : {"README.md", "docs/ARCHITECTURE.md", "docs/LAYOUT.md",
-                               "docs/ORDERING.md", "tests/model/README.md"}) {
+  for (const char* document :
+       {"README.md", "docs/ARCHITECTURE.md", "docs/LAYOUT.md", "docs/ORDERING.md",
+        "docs/RELIABILITY.md", "tests/model/README.md"}) {
     const std::string pattern = R"(([A-Za-z0-9_][A-Za-z0-9_/.-]*\.(cpp|hpp|pml|sh|md|toml|fbs))\b)";
     for (const std::string& name : all_of(text_of(document), pattern)) {
       EXPECT_TRUE(std::any_of(folders.begin(), folders.end(),

@@ -119,6 +119,9 @@ class Restarts : public testing::Test, public restart_tree::hands {
       down_.erase(slot);
   }
   void remember(const death& one) override { remembered_.push_back(one); }
+  void forget(const death& one) override {
+    std::erase_if(remembered_, [&](const death& each) { return each.at == one.at; });
+  }
   std::string name_of(std::uint32_t slot) override {
     std::uint32_t at = 0;
     for (const worker_spec& each : of_.workers) {
@@ -388,6 +391,23 @@ TEST_F(Restarts, WhatTheSupervisorItselfKillsDoesNotCount) {
   EXPECT_EQ(tree().failure(), "");
   EXPECT_EQ(log().size(), 50U);
   EXPECT_THAT(remembered_, IsEmpty());
+}
+
+TEST_F(Restarts, ForgivenDeathsDoNotCount) {
+  of_.root.intensity = 2;
+  worker("a");
+  begin();
+  for (int i = 0; i < 2; ++i) {
+    ends("a");
+    pass(20 * ms);
+  }
+  tree().forgive(slot("a"), 2);
+  EXPECT_THAT(remembered_, IsEmpty());
+  for (int i = 0; i < 2; ++i) {
+    ends("a");
+    pass(20 * ms);
+  }
+  EXPECT_EQ(tree().failure(), "");
 }
 
 TEST_F(Restarts, TheFirstRestartIsAtOnceAndTheNextOnesWaitTwiceAsLongEachTime) {

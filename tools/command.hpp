@@ -44,6 +44,14 @@ struct order_options {
   std::string program;  // Of `cyto restart --exec`.
 };
 int order(worker_order what, const order_options& options);
+struct quarantine_options {
+  std::string action;            // list, show, retry, drop
+  std::vector<std::string> who;  // [NAME] [ID]
+  std::string output;            // show: a file for the bytes.
+  bool json = false;
+};
+int quarantine_verb(const quarantine_options& options);
+int why(const std::string& worker, const std::string& name, bool json);
 
 // `name`, or the only system that runs if it is empty. Throws no_such_system or bad_input.
 std::string the_system(const std::string& name);

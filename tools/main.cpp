@@ -11,6 +11,8 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <initializer_list>
+#include <utility>
 
 #include <cyto/cyto.hpp>
 #include "command.hpp"
@@ -20,7 +22,8 @@ namespace {
 
 constexpr const char* exit_codes =
     "Exit codes: 0 done, 1 failed or audit broken, 2 usage or bad input, 3 no such system,\n"
-    "            4 stopped before its end, 100 already running, 129, 130 and 143 on SIGHUP,\n"
+    "            4 stopped before its end, or messages in quarantine, 100 already running, 129, "
+    "130 and 143 on SIGHUP,\n"
     "            SIGINT and SIGTERM.";
 
 // Cannot fail: where there is no standard error, the exit code has to say it.
@@ -108,6 +111,30 @@ int command(int argc, char** argv) {
   restart_verb->add_option("--exec", order.program, "the program to run from now on");
   auto* ps_verb = looking("ps", "List the systems that run");
 
+  cyto::tools::quarantine_options held;
+  auto* quarantine_verb = app.add_subcommand(
+      "quarantine", "Messages that were set aside because they kill their worker");
+  quarantine_verb->require_subcommand(1);
+  for (const auto& [action, text] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"list", "List them: [NAME]"},
+           {"show", "Show one and its bytes: [NAME] ID"},
+           {"retry", "Have one handled after all: [NAME] ID"},
+           {"drop", "Drop one for good: [NAME] ID"}}) {
+    auto* made = quarantine_verb->add_subcommand(action, text);
+    made->add_option("who", held.who, "the system, if several run; and the message, WORKER:NUMBER")
+        ->expected(0, 2);
+    made->add_flag("--json", held.json, "one JSON document");
+    if (std::string(action) == "show") {
+      made->add_option("--output", held.output, "file for its bytes");
+    }
+    made->callback([&held, action = std::string(action)] { held.action = action; });
+  }
+  std::string worker;
+  auto* why_verb = app.add_subcommand("why", "Say how a worker came to its last end");
+  why_verb->add_option("worker", worker, "as `cyto status` names it")->required();
+  why_verb->add_option("name", name, "the system; may be left out if only one runs");
+  why_verb->add_flag("--json", json, "one JSON document");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
@@ -137,6 +164,8 @@ int command(int argc, char** argv) {
   }
   if (stop_verb->parsed()) return cyto::tools::stop(name);
   if (ps_verb->parsed()) return cyto::tools::list(json);
+  if (quarantine_verb->parsed()) return cyto::tools::quarantine_verb(held);
+  if (why_verb->parsed()) return cyto::tools::why(worker, name, json);
   return 2;
 }
 

@@ -1,16 +1,56 @@
 #include "report.hpp"
 
+#include <algorithm>
+#include <map>
+
 namespace cyto::tools {
+
+std::string hex_of(std::span<const std::byte> bytes) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const std::byte each : bytes) {
+    text += digits[std::to_integer<unsigned>(each) >> 4];
+    text += digits[std::to_integer<unsigned>(each) & 15];
+  }
+  return text;
+}
+
+nlohmann::json quarantine_report(const segment& from) {
+  nlohmann::json out = nlohmann::json::array();
+  const std::uint64_t now = monotonic_ns();
+  for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
+    const std::string worker = from.slot(slot).name;
+    for (const quarantined& each : quarantine_of(from, slot)) {
+      out.push_back({{"id", worker + ":" + std::to_string(each.number)},
+                     {"worker", worker},
+                     {"lane", std::string(from.slot(each.writer_slot).name) + " -> " + worker},
+                     {"kind", each.kind},
+                     {"hops", each.hops},
+                     {"bytes", each.size},
+                     {"position", each.position},
+                     {"stamp", each.stamp},
+                     {"deaths", each.deaths},
+                     {"last_end", exit_text(static_cast<int>(each.status))},
+                     {"age_ms", (now - std::min(now, each.at_ns)) / 1'000'000},
+                     {"hex", hex_of(each.bytes)}});
+    }
+  }
+  return out;
+}
 
 nlohmann::json audit_report(const segment& from) {
   nlohmann::json lanes = nlohmann::json::array();
   bool ok = true;
+  std::map<std::string, std::uint64_t> quarantined;
+  for (const auto& each : quarantine_report(from)) ++quarantined[each["lane"].get<std::string>()];
   for (const lane_status& lane : lanes_of(from)) {
     ok = ok && lane.balanced && !lane.fenced;
     lanes.push_back({{"name", lane.name},
                      {"accepted", lane.accepted},
                      {"delivered", lane.delivered},
                      {"dropped", lane.dropped},
+                     {"quarantined", quarantined[lane.name]},
                      {"in_flight", lane.in_flight},
                      {"backlog_bytes", lane.backlog_bytes},
                      {"lane_bytes", lane.lane_bytes},

@@ -2,13 +2,20 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string>
 
 #include <cyto/cyto.hpp>
 
 namespace cyto::tools {
 
-// {"ok": ..., "lanes": [{"name", "accepted", "delivered", "dropped", "in_flight", ...}]}
+std::string hex_of(std::span<const std::byte> bytes);
+
+// {"ok": ..., "lanes": [{"name", "accepted", "delivered", "dropped", "quarantined", ...}]}
 nlohmann::json audit_report(const segment& from);
+
+// [{"id", "worker", "lane", "kind", "bytes", "position", "stamp", "deaths", "last_end", "hex"}]
+nlohmann::json quarantine_report(const segment& from);
 
 // {"name", "state", "supervisor_pid", "workers": [...], "lanes": [...]}
 nlohmann::json status_report(const segment& from);

@@ -167,7 +167,18 @@ class runner {
     if (!system_->failure().empty()) throw error(system_->failure_code(), system_->failure());
     if (signal_ != 0) return 128 + signal_;
     const int code = report();
-    if (code != 0 || written || topology_.table_of.empty()) return code;
+    if (code != 0) return code;
+    if (!quarantine_.empty()) {
+      fmt::print(stderr,
+                 "cyto: system {}: {} set aside and not handled; the first: {} ({} bytes, {} "
+                 "deaths); see the program, or take their bytes from --json\n",
+                 topology_.name,
+                 quarantine_.size() == 1 ? "1 message is"
+                                         : fmt::format("{} messages are", quarantine_.size()),
+                 quarantine_[0]["id"].get<std::string>(), quarantine_[0]["bytes"].get<unsigned>(),
+                 quarantine_[0]["deaths"].get<unsigned>());
+    }
+    if (written || topology_.table_of.empty()) return quarantine_.empty() ? 0 : 4;
     fmt::print(stderr, "cyto: system {}: was stopped before its end; no table was written\n",
                topology_.name);
     return 4;
@@ -212,6 +223,7 @@ class runner {
   // What report() tells, while the workers still stand.
   void collect() {
     audit_ = audit_report(system_->where());
+    quarantine_ = quarantine_report(system_->where());
     kills_ = system_->kills();
     restarts_ = system_->restarts();
     seconds_ = std::chrono::duration<double>(clock::now().time_since_epoch()).count() -
@@ -233,13 +245,15 @@ class runner {
   [[nodiscard]] int report() const {
     const bool ok = audit_.value("ok", false);
     if (options_.json) {
-      nlohmann::json out{{"ok", ok && !stop_at_},
+      nlohmann::json out{{"ok", ok && !stop_at_ && quarantine_.empty()},
                          {"name", topology_.name},
                          {"seconds", seconds_},
                          {"kills", kills_},
                          {"restarts", restarts_},
                          {"adopted", system_->was_adopted()},
                          {"chaos_seed", options_.chaos.seed},
+                         {"quarantined", quarantine_.size()},
+                         {"quarantine", quarantine_},
                          {"audit", audit_}};
       fmt::print("{}\n", out.dump());
     } else if (show_progress_) {
@@ -301,6 +315,7 @@ class runner {
   bool progress_shown_ = false;
   std::optional<clock::time_point> stop_at_;
   nlohmann::json audit_;
+  nlohmann::json quarantine_ = nlohmann::json::array();
   std::uint64_t kills_ = 0;
   std::uint64_t restarts_ = 0;
   double seconds_ = 0;

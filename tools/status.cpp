@@ -56,13 +56,16 @@ int audit(const std::string& name, bool as_json) {
     return ok ? 0 : 1;
   }
   for (const auto& each : report["lanes"]) {
-    fmt::print("{:<36} accepted {} = delivered {} + dropped {} + in flight {}   {}\n",
-               each["name"].get<std::string>(), each["accepted"].get<std::uint64_t>(),
-               each["delivered"].get<std::uint64_t>(), each["dropped"].get<std::uint64_t>(),
-               each["in_flight"].get<std::uint64_t>(),
-               !each["balanced"].get<bool>() ? "BROKEN"
-               : each["settled"].get<bool>() ? "ok"
-                                             : "ok so far (moving)");
+    const auto quarantined = each["quarantined"].get<std::uint64_t>();
+    fmt::print(
+        "{:<36} accepted {} = delivered {} + dropped {} + in flight {}   {}{}\n",
+        each["name"].get<std::string>(), each["accepted"].get<std::uint64_t>(),
+        each["delivered"].get<std::uint64_t>(), each["dropped"].get<std::uint64_t>(),
+        each["in_flight"].get<std::uint64_t>(),
+        !each["balanced"].get<bool>() ? "BROKEN"
+        : each["settled"].get<bool>() ? "ok"
+                                      : "ok so far (moving)",
+        quarantined == 0 ? "" : fmt::format("; of the dropped {} in quarantine", quarantined));
   }
   return ok ? 0 : 1;
 }

@@ -45,9 +45,12 @@ class reader {
     each(root, "lane", [&](const toml::table& at) { out.lanes.push_back(read_lane(at)); });
     if (const toml::table* restart = root["restart"].as_table()) {
       only(*restart, "[restart]",
-           {"strategy", "intensity", "period_ms", "auto_shutdown", "shutdown_ms"});
+           {"strategy", "intensity", "period_ms", "auto_shutdown", "shutdown_ms",
+            "quarantine_after"});
       read_policy(*restart, out.root);
       out.shutdown_ms = number(*restart, "shutdown_ms", out.shutdown_ms, 0, 3'600'000);
+      out.quarantine_after =
+          number(*restart, "quarantine_after", out.quarantine_after, 0, 1'000'000);
     }
     for (std::size_t i = 0; i < out.workers.size(); ++i) {
       if (has_own_shutdown_[i] == 0) out.workers[i].shutdown_ms = out.shutdown_ms;
@@ -315,9 +318,10 @@ class reader {
 
   worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name", "program", "count", "source", "plain", "arguments", "settings", "cells_bytes",
-          "supervisor", "restart", "significant", "shutdown_ms", "wait_ready", "ready_ms",
-          "stall_ms", "on_stall", "success", "prevent_restart", "force_restart"});
+         {"name",      "program",     "count",       "source",           "plain",
+          "arguments", "settings",    "cells_bytes", "quarantine_bytes", "supervisor",
+          "restart",   "significant", "shutdown_ms", "wait_ready",       "ready_ms",
+          "stall_ms",  "on_stall",    "success",     "prevent_restart",  "force_restart"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -359,6 +363,15 @@ class reader {
              "change it");
     }
     out.cells_origin = remedy(out.cells_origin);
+    out.quarantine_bytes =
+        bytes(at, "quarantine_bytes", out.quarantine_bytes, out.quarantine_origin);
+    if (out.quarantine_bytes > quarantine_bytes_max) {
+      refuse(at,
+             out.quarantine_origin + " of worker " + out.name + " is " +
+                 bytes_text(out.quarantine_bytes),
+             "at most " + bytes_text(quarantine_bytes_max) + " are possible", "lower it");
+    }
+    out.quarantine_origin = remedy(out.quarantine_origin);
     return out;
   }
 

@@ -2,9 +2,10 @@
 //
 //   name = "revdeps"
 //   [set] parsers = 2        what --set may replace; used as "${parsers}"
-//   [[worker]] name, program, count, source, arguments, settings, cells_bytes
+//   [[worker]] name, program, count, source, arguments, settings, cells_bytes,
+//              quarantine_bytes
 //   [[lane]] from, to, lane_bytes
-//   [restart] intensity, period_ms, shutdown_ms
+//   [restart] intensity, period_ms, shutdown_ms, quarantine_after
 //   [table] of
 //
 // Sizes are numbers of bytes, or texts such as "64KiB". ${input} is the path that --input gives,

@@ -12,6 +12,7 @@
 #include "cyto/types.hpp"       // words that all share
 #include "cyto/error.hpp"       // the setup path's exception
 #include "cyto/cursor.hpp"      // one word, and two versions of several; memory orders
+#include "cyto/postmortem.hpp"  // what a dead worker leaves
 #include "cyto/segment.hpp"     // the memfd and what is where
 #include "cyto/observe.hpp"     // read-only views
 #include "cyto/doorbell.hpp"    // sleeping and waking
@@ -21,6 +22,7 @@
 #include "cyto/turn.hpp"        // all or nothing
 #include "cyto/mailbox.hpp"     // causal merge
 #include "cyto/cell.hpp"        // values that merge
+#include "cyto/quarantine.hpp"  // messages that kill
 #include "cyto/port.hpp"        // a place in a system; pairs
 #include "cyto/worker.hpp"      // the loop
 #include "cyto/supervisor.hpp"  // who starts and restarts

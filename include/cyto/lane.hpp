@@ -225,6 +225,13 @@ class lane_reader {
     stamp_taken_ = taken.stamp;
     ++taken_;
   }
+  // The same for a record that is not handled: it counts as dropped.
+  void drop(const message_view& taken) noexcept {
+    take(taken);
+    ++dropped_more_;
+  }
+  // A record dropped before was handled after all.
+  void redeem() noexcept { --dropped_more_; }
 
   // Ends of a turn, in this order: seal, (the commit word), give_back. Or forget. seal() returns
   // how many bytes the turn has taken.
@@ -233,12 +240,18 @@ class lane_reader {
   void forget() noexcept {
     read_ = committed_;
     taken_ = 0;
+    dropped_more_ = 0;
     stamp_taken_ = stamp_committed_;
   }
 
   // Whether nothing stands at the read position, committed or not.
   [[nodiscard]] bool looks_empty() const noexcept { return ring_.header(read_).ready.own() == 0; }
-  [[nodiscard]] std::uint32_t taken() const noexcept { return taken_; }
+  // Where the front stands, taken in this turn or not.
+  [[nodiscard]] std::uint64_t position() const noexcept { return read_; }
+  // Whether the turn in progress changes this end's account.
+  [[nodiscard]] bool has_changed() const noexcept {
+    return (taken_ | static_cast<std::uint32_t>(dropped_more_)) != 0;
+  }
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Shuts the lane after nonsense was found in it. It stays shut.
   void fence() noexcept { line_->fenced.publish(read_ + 1); }
@@ -281,6 +294,7 @@ class lane_reader {
   std::uint64_t delivered_ = 0;
   std::uint64_t dropped_ = 0;
   std::uint32_t taken_ = 0;
+  std::int32_t dropped_more_ = 0;
   unsigned spare_ = 0;
   bool wide_ = false;
 };

@@ -33,6 +33,7 @@
 #include "cyto/error.hpp"
 #include "cyto/mailbox.hpp"
 #include "cyto/message.hpp"
+#include "cyto/quarantine.hpp"
 #include "cyto/segment.hpp"
 #include "cyto/turn.hpp"
 
@@ -51,6 +52,7 @@ class slot {
   [[nodiscard]] turn& the_turn() noexcept { return *turn_; }
   [[nodiscard]] mailbox& incoming() noexcept { return *mailbox_; }
   [[nodiscard]] cell_store& cells() noexcept { return *cells_; }
+  [[nodiscard]] quarantine& held() noexcept { return *held_; }
   [[nodiscard]] doorbell& bell() noexcept { return *bell_; }
   [[nodiscard]] control& own() noexcept { return *own_; }
   [[nodiscard]] const segment& where() const noexcept { return *segment_; }
@@ -61,6 +63,8 @@ class slot {
   void set_state(slot_state state) noexcept;
   // Leaves the reason in the slot for whoever supervises it.
   void leave_failure(error_code code, std::string_view text) noexcept;
+  // The same of an end that a restart may mend.
+  void leave_words(std::string_view text) noexcept;
 
  private:
   const segment* segment_;
@@ -75,6 +79,7 @@ class slot {
   std::unique_ptr<turn> turn_;
   std::unique_ptr<mailbox> mailbox_;
   std::unique_ptr<cell_store> cells_;
+  std::unique_ptr<quarantine> held_;
 };
 
 struct pair_options {

@@ -14,8 +14,10 @@
 //   offset 0    segment_header | slot_entry[slots] | lane_entry[lanes] | settings   written once
 //   doorbells   doorbell_line[slots]                                    written by everybody
 //   board       board | board_slot[slots]                               written by the supervisor
+//   deaths      errand_line[slots] | suspect[lanes] | death_report[slots]   by the supervisor
 //   control i   control | input_line[inputs] | output_line[outputs]     written by slot i
 //   arena i     cells of slot i                                         written by slot i
+//   quarantine i  two halves of messages set aside by slot i            written by slot i
 //   ring j      records of lane j                                       written by its writer
 //
 // Ordering:
@@ -35,6 +37,7 @@
 
 #include "cyto/cursor.hpp"
 #include "cyto/error.hpp"
+#include "cyto/postmortem.hpp"
 #include "cyto/types.hpp"
 
 namespace cyto {
@@ -46,6 +49,7 @@ inline constexpr std::uint32_t slot_count_max = 256;
 inline constexpr std::uint64_t lane_bytes_min = page_bytes;
 inline constexpr std::uint64_t lane_bytes_max = std::uint64_t{1} << 30;
 inline constexpr std::uint64_t arena_bytes_max = std::uint64_t{1} << 34;
+inline constexpr std::uint64_t quarantine_bytes_max = std::uint64_t{1} << 30;
 
 struct segment_header {
   word<std::uint64_t> ready;  // layout_magic once all below stands.
@@ -59,9 +63,10 @@ struct segment_header {
   std::uint64_t settings_bytes;
   std::uint64_t doorbells_offset;
   std::uint64_t board_offset;
+  std::uint64_t deaths_offset;
   char name[48];
 };
-static_assert(sizeof(segment_header) == 128);
+static_assert(sizeof(segment_header) == 136);
 
 enum slot_flag : std::uint32_t { slot_is_source = 1, slot_is_port = 2, slot_is_plain = 4 };
 
@@ -78,8 +83,10 @@ struct slot_entry {
   std::uint64_t arena_bytes;
   std::uint64_t settings_offset;  // "key=value\n" lines.
   std::uint64_t settings_bytes;
+  std::uint64_t quarantine_offset;
+  std::uint64_t quarantine_bytes;  // Of one of its two halves.
 };
-static_assert(sizeof(slot_entry) == 160);
+static_assert(sizeof(slot_entry) == 176);
 
 struct lane_entry {
   std::uint32_t writer_slot;
@@ -137,9 +144,14 @@ struct control {
   char failure_text[failure_bytes_max];
   alignas(line_bytes) word<std::uint64_t> touched_count;
   word<std::uint64_t> touched[touched_max];  // What the turn in progress has changed in the cells.
+  alignas(line_bytes) versioned<7> quarantine;       // The account of it: see quarantine.hpp.
+  alignas(line_bytes) word<std::uint64_t> handling;  // The message in hand: see postmortem.hpp.
+  fault_note fault;
+  alignas(line_bytes) flight_event events[flight_events];
 };
 static_assert(offsetof(control, state) == 64 && offsetof(control, root) == 128);
 static_assert(offsetof(control, failure_code) == 256 && offsetof(control, touched_count) == 1280);
+static_assert(offsetof(control, quarantine) == 34112 && offsetof(control, events) == 34304);
 
 enum class system_phase : std::uint32_t { running, draining, stopping };
 
@@ -206,6 +218,7 @@ struct slot_plan {
   std::uint32_t flags = 0;
   std::uint64_t arena_bytes = 0;
   std::string settings;
+  std::uint64_t quarantine_bytes = 0;
 };
 struct lane_plan {
   std::uint32_t writer_slot = 0;
@@ -262,6 +275,21 @@ class segment {
     return reinterpret_cast<const board_slot*>(&the_board() + 1)[slot_index];
   }
 
+  [[nodiscard]] const errand_line& errand_of(std::uint32_t slot_index) const noexcept {
+    return at<errand_line>(header().deaths_offset)[slot_index];
+  }
+  [[nodiscard]] const suspect& suspect_of(std::uint32_t lane_index) const noexcept {
+    return at<suspect>(header().deaths_offset + slot_count() * sizeof(errand_line))[lane_index];
+  }
+  [[nodiscard]] const death_report& report_of(std::uint32_t slot_index) const noexcept {
+    return at<death_report>(reports_offset())[slot_index];
+  }
+  [[nodiscard]] std::uint64_t reports_offset() const noexcept {
+    return round_up(header().deaths_offset + slot_count() * sizeof(errand_line) +
+                        lane_count() * sizeof(suspect),
+                    line_bytes);
+  }
+
   template <class T>
   [[nodiscard]] const T* at(std::uint64_t offset) const noexcept {
     return reinterpret_cast<const T*>(whole_.data() + offset);
@@ -273,6 +301,7 @@ class segment {
   }
   [[nodiscard]] mapping map_doorbells() const;
   [[nodiscard]] mapping map_board() const;
+  [[nodiscard]] mapping map_deaths() const;
   [[nodiscard]] mapping map_ring(const lane_entry& lane, bool writable) const {
     return mapping::twice(fd_, lane.ring_offset, lane.ring_bytes, writable);
   }

@@ -82,6 +82,8 @@ struct worker_spec : child_spec {
   std::vector<std::uint32_t> success;
   std::vector<std::uint32_t> prevent_restart;
   std::vector<std::uint32_t> force_restart;
+  std::uint64_t quarantine_bytes = 64 * 1024;  // 0 to 1 GiB.
+  std::string quarantine_origin = "quarantine_bytes";
 };
 
 struct lane_spec {
@@ -108,8 +110,9 @@ struct topology {
   std::vector<lane_spec> lanes;
   supervisor_spec root;
   std::vector<supervisor_spec> supervisors;  // Below the root.
-  std::uint32_t shutdown_ms = 5'000;  // From the first word to drain to the end without waiting.
-  std::string table_of;               // The group whose cells are the result; may be empty.
+  std::uint32_t shutdown_ms = 5'000;   // From the first word to drain to the end without waiting.
+  std::uint32_t quarantine_after = 3;  // Deaths of one message until it is set aside; 0: never.
+  std::string table_of;                // The group whose cells are the result; may be empty.
 };
 
 // Throws bad_input, naming worker and bound, when the topology cannot work.

@@ -46,6 +46,7 @@ struct turn_output {
   lane_writer lane;
   doorbell_line* reader_bell;
   std::uint32_t reader_slot;
+  std::uint32_t index;  // Which output of its turn.
   bool touched = false;
 };
 
@@ -53,6 +54,7 @@ struct turn_input {
   lane_reader lane;
   doorbell_line* writer_bell;
   std::uint32_t writer_slot;
+  std::uint32_t index;                 // Which input of its turn.
   std::uint64_t given_back_bytes = 0;  // Since the writer's bell was last looked at.
 };
 
@@ -110,6 +112,7 @@ class turn {
     fbb.Finish(std::forward<Build>(build)(fbb));
     const status sent = builder_->end(message_kind<T>(), hops_);
     if (sent == status::ok) [[likely]] {
+      recorder_.note(flight::sent, to.index, message_kind<T>(), builder_->size());
       if (!to.touched) touch(to);
     } else {
       refuse(to, sent, builder_->size());
@@ -149,6 +152,20 @@ class turn {
     if (fault_ == turn_fault::none) fault_ = turn_fault::cells_full;
   }
 
+  // --- for the quarantine -------------------------------------------------------------------
+  // Its account as this turn sees it; the words are quarantine.hpp's.
+  [[nodiscard]] const root_values& quarantine() const noexcept { return quarantine_; }
+  void set_quarantine(const root_values& value) noexcept {
+    quarantine_ = value;
+    quarantine_changed_ = true;
+  }
+  // The message in hand comes out of the quarantine.
+  void take_again(const message_view& message, std::uint64_t number) noexcept {
+    begin(message, handling_special(handling_quarantine, number));
+    recorder_.note(flight::retrying, 0, message.kind, number);
+  }
+  [[nodiscard]] recorder& the_recorder() noexcept { return recorder_; }
+
   // --- for the loop -------------------------------------------------------------------------
   turn_output& add_output(lane_writer lane, doorbell_line& reader_bell, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
@@ -161,17 +178,17 @@ class turn {
 
   // A message from `from` is part of the turn: its handler runs next.
   void take(turn_input& from, const message_view& message) noexcept {
-    clock_.see(message.stamp);
-    message_stamp_ = message.stamp;
-    hops_ = static_cast<std::uint8_t>(message.hops + 1);
-    again_ = false;
-    (void)from;
+    const std::uint64_t position = from.lane.position();
+    begin(message, handling_of(from.index, position));
+    recorder_.note(flight::taken, from.index, message.kind, position, message.stamp);
   }
   // The handler has run and the message shall not come again.
   static void consume(turn_input& from, const message_view& message) noexcept {
     from.lane.take(message);
   }
   void begin_source() noexcept {
+    own_->handling.publish(handling_special(handling_produce, 0));
+    recorder_.note(flight::producing, 0, 0, 0);
     message_stamp_ = 0;
     hops_ = 0;
     again_ = false;
@@ -204,6 +221,13 @@ class turn {
   static constexpr std::uint64_t index_mark = std::uint64_t{1} << 63;
 
  private:
+  void begin(const message_view& message, std::uint64_t handling) noexcept {
+    own_->handling.publish(handling);
+    clock_.see(message.stamp);
+    message_stamp_ = message.stamp;
+    hops_ = static_cast<std::uint8_t>(message.hops + 1);
+    again_ = false;
+  }
   void touch(turn_output& to) {
     to.touched = true;
     touched_outputs_.push_back(&to);
@@ -220,8 +244,11 @@ class turn {
   std::vector<std::unique_ptr<turn_input>> inputs_;
   std::vector<turn_output*> touched_outputs_;  // Reserved for all outputs: never allocates.
   std::unique_ptr<message_builder> builder_;
+  recorder recorder_;
   root_values root_{};
+  root_values quarantine_{};
   bool root_changed_ = false;
+  bool quarantine_changed_ = false;
   bool again_ = false;
   std::uint64_t listed_ = 0;
   std::uint64_t message_stamp_ = 0;

@@ -23,10 +23,17 @@
 //      it changes nothing but cells and lanes, and takes nothing that a second call would not find.
 //   W2 A turn that finds a lane full is aborted and tried again when there is room; this is the
 //      `defer` policy, and the only one so far.
+//   W3 A message that a predecessor has died of is handled in a turn of its own.
 //
 // Death: at any instruction: turn.hpp. A handler that throws cyto::error ends the worker for good;
 //   the text is left in the slot for the supervisor. Any other exception is a crash: the worker is
-//   restarted and the message handed in again.
+//   restarted and the message handed in again, until it has killed too often and is set aside
+//   (quarantine.hpp).
+//   worker_main() catches SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT where nobody else does: the
+//   one exception to the rule that the library installs no signal handlers. The kernel tells the
+//   faulting address to a handler and to nobody else; a program whose main function is
+//   worker_main() has no other host that could be in the way. The handler stores four words and
+//   lets the default action go on, so exit status and core dump are what they would be.
 #pragma once
 
 #include <cstdint>
@@ -101,6 +108,9 @@ class worker {
                    std::function<bool(const message_view&, turn&)> call);
   void handle(const message_view& view);
   bool run_turn();
+  void set_aside(turn_input& from, const message_view& view);
+  bool run_errand();
+  void retry(std::uint64_t number);
   bool produce_turn();
   void say_end(source_end end) noexcept;
   bool resolve_fault(std::size_t handled);

@@ -1,0 +1,62 @@
+// The worker's dealings with its quarantine: setting aside, and what an operator asks for.
+#include "cyto/worker.hpp"
+
+namespace cyto {
+
+void worker::set_aside(turn_input& from, const message_view& view) {
+  slot_->held().set_aside(from, view, setting("origin of quarantine_bytes", "quarantine_bytes"));
+  slot_->incoming().taken(from);
+  slot_->the_turn().commit();
+}
+
+// Each errand is one turn, with its answer; a retry that asks to come again is several.
+bool worker::run_errand() {
+  quarantine& held = slot_->held();
+  if (!held.has_errand()) [[likely]]
+    return false;
+  turn& in = slot_->the_turn();
+  const quarantine::order now = held.next_errand();
+  message_view view;
+  if (!held.find(now.number, view)) {
+    held.answer(errand_answer::absent);
+  } else if (now.what == errand::drop) {
+    held.remove(now.number, false);
+    held.answer(errand_answer::done);
+  } else if (now.killed) {
+    held.blame(now.number);
+    held.answer(errand_answer::killed);
+  } else {
+    retry(now.number);
+    return true;
+  }
+  in.commit();
+  held.answered();
+  tell_supervisor();
+  return true;
+}
+
+void worker::retry(std::uint64_t number) {
+  quarantine& held = slot_->held();
+  turn& in = slot_->the_turn();
+  message_view view;
+  if (!held.find(number, view)) return;
+  in.take_again(view, number);
+  handle(view);
+  if (in.fault() != turn_fault::none) {
+    resolve_fault(0);
+    return;
+  }
+  if (in.wants_again()) {
+    held.set_in_part(number);
+    in.commit();
+    return;
+  }
+  held.set_in_part(0);
+  held.remove(number, true);
+  held.answer(errand_answer::done);
+  in.commit();
+  held.answered();
+  tell_supervisor();
+}
+
+}  // namespace cyto
