@@ -138,7 +138,7 @@ inquest::exhibit inquest::find_exhibit(std::uint32_t slot_index) const {
     out.in_part = position == taken && own.root.own_current(commit)[root_pending] == which;
     const std::byte* payload =
         ring.top(position) - (wide ? line_bytes : sizeof(record_header)) - size;
-    out.head.assign(payload, payload + size);
+    out.head.assign(payload, payload + std::min<std::size_t>(size, report_head_bytes_max));
   }
   return out;
 }

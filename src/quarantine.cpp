@@ -1,5 +1,6 @@
 #include "cyto/quarantine.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace cyto {
@@ -108,7 +109,8 @@ void quarantine::rewrite(Keep keep, const quarantined_record* added, const std::
   turn_->set_quarantine(account);
 }
 
-void quarantine::set_aside(turn_input& from, const message_view& message, const std::string& key) {
+void quarantine::set_aside(turn_input& from, const message_view& message, std::string_view type,
+                           const std::string& key) {
   turn::root_values account = turn_->quarantine();
   const suspect& at = *suspects_[from.index];
   const std::uint64_t used = account[quarantine_where] >> 1;
@@ -135,6 +137,7 @@ void quarantine::set_aside(turn_input& from, const message_view& message, const 
   record.writer_slot = from.writer_slot;
   record.deaths = at.deaths.observe();
   record.status = at.status.observe();
+  std::memcpy(record.type, type.data(), std::min(type.size(), sizeof record.type - 1));
   turn_->set_quarantine(account);
   rewrite([](const quarantined_record&) { return true; }, &record, message.data);
   turn_->the_recorder().note(flight::set_aside, from.index, message.kind, record.number);
@@ -231,6 +234,7 @@ std::vector<quarantined> quarantine_of(const segment& from, std::uint32_t slot_i
     if (quarantined_bytes(next.size) > copy.size() - at || next.writer_slot >= from.slot_count()) {
       refuse("its lengths make no sense");
     }
+    next.type[sizeof next.type - 1] = '\0';
     const std::byte* payload = copy.data() + at + sizeof(quarantined_record);
     next.bytes.assign(payload, payload + next.size);
     at += quarantined_bytes(next.size);

@@ -4,7 +4,12 @@
 namespace cyto {
 
 void worker::set_aside(turn_input& from, const message_view& view) {
-  slot_->held().set_aside(from, view, setting("origin of quarantine_bytes", "quarantine_bytes"));
+  std::string_view type;
+  for (const handler_entry& each : handlers_) {
+    if (each.kind == view.kind) type = each.type_name;
+  }
+  slot_->held().set_aside(from, view, type,
+                          setting("origin of quarantine_bytes", "quarantine_bytes"));
   slot_->incoming().taken(from);
   slot_->the_turn().commit();
 }

@@ -78,7 +78,7 @@ void stage_aside(slot& worker) {
   turn_input* from = worker.incoming().next(view);
   ASSERT_NE(from, nullptr);
   ASSERT_TRUE(worker.held().is_due(*from));
-  worker.held().set_aside(*from, view, "quarantine_bytes");
+  worker.held().set_aside(*from, view, "test.Raw", "quarantine_bytes");
   worker.incoming().taken(*from);
 }
 
@@ -118,6 +118,7 @@ TEST_F(QuarantineTest, TakesAMessageWithItsBytesAndTheLaneGoesOn) {
   EXPECT_EQ(text_of(all[0]), "poison");
   EXPECT_EQ(all[0].number, 1U);
   EXPECT_EQ(all[0].kind, raw_kind);
+  EXPECT_STREQ(all[0].type, "test.Raw");
   EXPECT_EQ(all[0].deaths, 3U);
   EXPECT_EQ(all[0].status, static_cast<std::uint32_t>(SIGABRT));
   EXPECT_EQ(all[0].writer_slot, feeder_slot);
@@ -142,7 +143,7 @@ TEST_F(QuarantineTest, WithoutRoomNothingChanges) {
   turn_input* from = worker->incoming().next(view);
   ASSERT_NE(from, nullptr);
   try {
-    worker->held().set_aside(*from, view, "some_key");
+    worker->held().set_aside(*from, view, {}, "some_key");
     FAIL() << "there was room";
   } catch (const error& failure) {
     EXPECT_EQ(failure.code(), error_code::bad_input);

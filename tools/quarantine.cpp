@@ -63,11 +63,11 @@ int list_all(const segment& where, bool as_json) {
     return 0;
   }
   if (report.empty()) return 0;
-  fmt::print("{:<20} {:<32} {:>9} {:>8} {:>7}  {}\n", "MESSAGE", "LANE", "KIND", "BYTES", "DEATHS",
+  fmt::print("{:<20} {:<32} {:<20} {:>8} {:>7}  {}\n", "MESSAGE", "LANE", "TYPE", "BYTES", "DEATHS",
              "LAST END");
   for (const auto& each : report) {
-    fmt::print("{:<20} {:<32} {:>9} {:>8} {:>7}  {}\n", each["id"].get<std::string>(),
-               each["lane"].get<std::string>(), each["kind"].get<unsigned>(),
+    fmt::print("{:<20} {:<32} {:<20} {:>8} {:>7}  {}\n", each["id"].get<std::string>(),
+               each["lane"].get<std::string>(), each["type"].get<std::string>(),
                each["bytes"].get<unsigned>(), each["deaths"].get<unsigned>(),
                each["last_end"].get<std::string>());
   }
@@ -96,8 +96,8 @@ int show(const segment& where, const quarantine_options& options, const std::str
       fmt::print("{}\n", found.dump());
       return 0;
     }
-    for (const char* key : {"id", "lane", "kind", "hops", "bytes", "position", "stamp", "deaths",
-                            "last_end", "age_ms"}) {
+    for (const char* key : {"id", "lane", "type", "kind", "hops", "bytes", "position", "stamp",
+                            "deaths", "last_end", "age_ms"}) {
       if (!found.contains(key)) continue;
       fmt::print("{:<10} {}\n", key,
                  found[key].is_string() ? found[key].get<std::string>() : found[key].dump());

@@ -25,6 +25,7 @@ nlohmann::json quarantine_report(const segment& from) {
       out.push_back({{"id", worker + ":" + std::to_string(each.number)},
                      {"worker", worker},
                      {"lane", std::string(from.slot(each.writer_slot).name) + " -> " + worker},
+                     {"type", std::string(each.type)},
                      {"kind", each.kind},
                      {"hops", each.hops},
                      {"bytes", each.size},
@@ -42,15 +43,19 @@ nlohmann::json quarantine_report(const segment& from) {
 nlohmann::json audit_report(const segment& from) {
   nlohmann::json lanes = nlohmann::json::array();
   bool ok = true;
-  std::map<std::string, std::uint64_t> quarantined;
-  for (const auto& each : quarantine_report(from)) ++quarantined[each["lane"].get<std::string>()];
+  std::map<std::string, std::uint64_t> held;
+  for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
+    for (const quarantined& each : quarantine_of(from, slot)) {
+      ++held[std::string(from.slot(each.writer_slot).name) + " -> " + from.slot(slot).name];
+    }
+  }
   for (const lane_status& lane : lanes_of(from)) {
     ok = ok && lane.balanced && !lane.fenced;
     lanes.push_back({{"name", lane.name},
                      {"accepted", lane.accepted},
                      {"delivered", lane.delivered},
                      {"dropped", lane.dropped},
-                     {"quarantined", quarantined[lane.name]},
+                     {"quarantined", held[lane.name]},
                      {"in_flight", lane.in_flight},
                      {"backlog_bytes", lane.backlog_bytes},
                      {"lane_bytes", lane.lane_bytes},

@@ -29,6 +29,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cyto/segment.hpp"
@@ -66,8 +67,9 @@ struct quarantined_record {
   std::uint32_t deaths;
   std::uint32_t status;  // Wait status of the last death.
   std::uint32_t unused;
+  char type[64];  // As far as it goes; ends in zero.
 };
-static_assert(sizeof(quarantined_record) == line_bytes);
+static_assert(sizeof(quarantined_record) == 2 * line_bytes);
 
 constexpr std::uint64_t quarantined_bytes(std::uint64_t size) noexcept {
   return sizeof(quarantined_record) + round_up(size, line_bytes);
@@ -84,9 +86,10 @@ class quarantine {
   [[nodiscard]] bool is_careful() noexcept;
   // Whether the front of that lane is to be set aside.
   [[nodiscard]] bool is_due(const turn_input& from) const noexcept;
-  // Sets the front of that lane aside, as part of the turn. Throws when there is no room; nothing
-  // has changed then.
-  void set_aside(turn_input& from, const message_view& message, const std::string& key);
+  // Sets the front of that lane aside, as part of the turn. Throws when there is no room, naming
+  // the key to raise; nothing has changed then.
+  void set_aside(turn_input& from, const message_view& message, std::string_view type,
+                 const std::string& key);
 
   // --- errands -------------------------------------------------------------------------------
   [[nodiscard]] bool has_errand() const noexcept {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -88,6 +89,10 @@ void set_up_worker(cyto::worker& self) {
       halves.set(in, 1);
       in.again();
       return;
+    }
+    if (deed == "linger") {
+      std::ofstream(file + ".here") << "here";
+      while (std::filesystem::exists(file)) poll(nullptr, 0, 1);
     }
     die(deed);
     send(in, sinks.member(0), name, deed);

@@ -2,6 +2,8 @@
 // what was set aside can be seen, handled after all, or dropped.
 #include "e2e/job.hpp"
 
+#include <random>
+
 namespace cyto::test {
 namespace {
 
@@ -85,6 +87,7 @@ TEST_P(PoisonThat, IsSetAsideAndTheRestIsHandledOnce) {
   const json& held = report.at("quarantine").at(0);
   EXPECT_EQ(held.at("id"), "worker/0:1");
   EXPECT_EQ(held.at("lane"), "source/0 -> worker/0");
+  EXPECT_EQ(held.at("type"), "cyto.Update");
   EXPECT_EQ(held.at("deaths").get<int>(), 3);
   EXPECT_NE(bytes_of(held.at("hex").get<std::string>()).find("m777"), std::string::npos);
   const json& lane = report.at("audit").at("lanes").at(0);
@@ -127,6 +130,24 @@ TEST_F(Poison, KilledByASignalFromOutsideIsNotToBlame) {
       cyto(poison_job({.poison = "9=kill", .restart = "quarantine_after = 1\nintensity = 4\n"}));
   EXPECT_EQ(end.exit_code, 1) << end.err;
   EXPECT_NE(end.err.find("death 5 within"), end.err.npos) << end.err;
+}
+
+TEST_F(Poison, ACrashingSignalFromOutsideIsNotToBlameEither) {
+  if (sanitized) GTEST_SKIP() << "the sanitizer does not tell who has sent it";
+  write_file(in_dir("bad"), "");
+  process job = start(poison_job({.poison = "9=linger", .restart = "quarantine_after = 1\n"}));
+  const json status = wait_for_status(
+      job, [this](const json&) { return std::filesystem::exists(in_dir("bad.here")); });
+  EXPECT_TRUE(process_ref(pids_of(status).at("worker/0")).send_signal(SIGSEGV));
+  wait_for_status(job, [](const json& document) {
+    return document.at("workers").at(1).at("restarts").get<int>() == 1;
+  });
+  const json why = json::parse(cyto({"why", "worker/0", name(), "--json"}).out);
+  EXPECT_EQ(why.at("fault").at("sender_pid").get<int>(), getpid());
+  EXPECT_EQ(why.at("in_hand").at("deaths").get<int>(), 0);
+  std::filesystem::remove(in_dir("bad"));
+  report_of(job.wait(), 0);
+  expect_all_but(2000, {});
 }
 
 TEST_F(Poison, ThatFindsNoRoomEndsTheJobInWords) {
@@ -284,6 +305,29 @@ TEST_F(Poison, IsSetAsideAcrossTheDeathsOfTheSupervisor) {
   std::filesystem::remove(hold());
   report_of(supervisor->wait(), 4);
   expect_all_but(2000, {1999});
+}
+
+// At any moment: while a worker is dying, while it waits to be restarted, while it sets aside.
+TEST_F(Poison, IsSetAsideWhenTheSupervisorIsKilledAtAnyMoment) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::uniform_int_distribution<int> pause_ms(1, 60);
+  const arguments command = poison_job({.count = 20'000,
+                                        .poison = "40=abort,3000=throw,19000=segfault",
+                                        .restart = "intensity = 20\n",
+                                        .lane = "4KiB"},
+                                       {"--chaos", "kill-every-ms=15"});
+  std::optional<process> supervisor(start(command));
+  for (int kills = 0; kills < 12; ++kills) {
+    if (supervisor->wait_for(std::chrono::milliseconds(pause_ms(random)))) break;
+    supervisor->send_signal(SIGKILL);
+    supervisor->wait();
+    supervisor.emplace(start(command));
+  }
+  const json report = report_of(supervisor->wait(), 4);
+  EXPECT_EQ(report.at("quarantined").get<int>(), 3) << report.at("quarantine");
+  expect_all_but(20'000, {40, 3000, 19'000});
 }
 
 }  // namespace
