@@ -274,7 +274,8 @@ std::string scene::go_on(const segment& where, effects expected, effects drained
   if (then.drain_between || what_.drain_always) sinks.drain(drained);
 
   slot feeder(where, feeder_slot);
-  send(feeder, 0, "next");
+  const std::string next = text_of_length("next", what_.message_bytes);
+  if (send(feeder, 0, next) != status::ok) return "there is no room for the next message";
   std::string last;
   for (;;) {
     const auto more = run_turn(worker, one_to_one, what_.messages);
@@ -282,7 +283,7 @@ std::string scene::go_on(const segment& where, effects expected, effects drained
     after = apply(after, one_to_one, more);
     last = more.back();
   }
-  if (last != "next") return "the next message was not handled";
+  if (last != next) return "the next message was not handled";
   wrong = difference(look_at(where, drained), after, "after the next message");
   if (!wrong.empty()) return wrong;
   sinks.drain(drained);

@@ -36,7 +36,9 @@ struct shape {
   bool drain_first = false;            // The successor can go on only after the sinks have.
   bool drain_always = false;           // The sinks take before the next message, or it has no room.
   std::size_t message_bytes = 0;       // Messages are made that long at least.
-  std::vector<unsigned> positions = {};  // Records sent before, each a line: where in the rings.
+  // Records sent before, each a line: where in the rings. At least 1, so that the other feeder's
+  // clock is behind.
+  std::vector<unsigned> positions = {};
 };
 
 // What is stepped through: a turn; recovery by itself; a whole join (lock, recovery, mapping).
