@@ -5,6 +5,7 @@
 //   sender.kill();                 // or: sender.say(0); EXPECT_EQ(sender.end(), 0);
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ class actor {
     std::signal(SIGPIPE, SIG_IGN);
     pid_ = ::fork();
     if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // It may wait for something that a dead test never does.
       int code = 0;
       try {
         const line mine(std::move(there), std::move(back));
