@@ -81,23 +81,34 @@ void table_output::write(const std::string& text) {
 }
 
 std::string table_of(const segment& from, const std::string& group) {
-  std::vector<std::pair<std::uint64_t, std::string_view>> rows;
-  std::size_t bytes = 0;
+  // Names are copied before they are compared: sorting text that its owner overwrites meanwhile
+  // would lead anywhere.
+  struct row {
+    std::uint64_t value;
+    std::size_t name;
+    std::size_t name_bytes;
+  };
+  std::vector<row> rows;
+  std::string names;
   for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
     if (group != from.slot(slot).group) continue;
     each_cell(from, slot, [&](const cell_view& cell) {
       const bool is_last_writer = cell.kind == static_cast<std::uint32_t>(cell_kind::last_writer);
-      rows.emplace_back(is_last_writer ? cell.value[1] : cell.value[0], cell.name);
-      bytes += cell.name.size() + 12;
+      rows.push_back(
+          {is_last_writer ? cell.value[1] : cell.value[0], names.size(), cell.name.size()});
+      names += cell.name;
     });
   }
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  const auto name_of = [&names](const row& of) {
+    return std::string_view(names).substr(of.name, of.name_bytes);
+  };
+  std::sort(rows.begin(), rows.end(), [&](const row& a, const row& b) {
+    return a.value != b.value ? a.value > b.value : name_of(a) < name_of(b);
   });
   std::string text;
-  text.reserve(bytes);
-  for (const auto& [value, name] : rows) {
-    text.append(std::to_string(value)).append(1, '\t').append(name).append(1, '\n');
+  text.reserve(names.size() + rows.size() * 12);
+  for (const row& each : rows) {
+    text.append(std::to_string(each.value)).append(1, '\t').append(name_of(each)).append(1, '\n');
   }
   return text;
 }
