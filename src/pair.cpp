@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 
 #include "cyto/port.hpp"
@@ -64,6 +65,7 @@ found meet(const std::string& name, const pair_options& options) {
       }
     }
     const file connection = connect_to(name);
+    const bool somebody_listens = connection || errno == EAGAIN;
     packet reply{};
     std::vector<file> fds;
     if (connection && send_packet(connection.get(), {verb_join, 0}, {}) &&
@@ -76,7 +78,7 @@ found meet(const std::string& name, const pair_options& options) {
     }
     // Nobody came by to answer; the memory is the same in whichever process it is found.
     file none;
-    if (connection && from_holder(name, out, none)) return std::move(out.front());
+    if (somebody_listens && from_holder(name, out, none)) return std::move(out.front());
   }
   throw error(error_code::failed, "pair " + name, "nobody lets this program in for 10 seconds",
               "its other end neither sends, nor waits, nor may be looked at", "see that it runs");

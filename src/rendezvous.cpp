@@ -63,7 +63,7 @@ sockaddr_un address_of(const std::string& path) {
 }
 
 file make_socket() {
-  file made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  file made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!made) throw_errno(errno, error_code::failed, "socket", "cannot be made");
   return made;
 }
@@ -141,6 +141,8 @@ file listen_at(const std::string& name) {
     // connection ends.
     pollfd end{probe.get(), POLLIN, 0};
     if (poll(&end, 1, vanish_ms) == 0) return {};
+  } else if (errno == EAGAIN) {
+    return {};  // Somebody listens and has not let in anybody for long.
   }
   if (!connect_to(name) && errno == ECONNREFUSED) unlink(path.c_str());
   file made = make_socket();
@@ -149,8 +151,6 @@ file listen_at(const std::string& name) {
     throw_errno(errno, error_code::failed, "socket", path + " cannot be bound",
                 "remove it if it is not cyto's");
   }
-  const int flags = fcntl(made.get(), F_GETFL);
-  fcntl(made.get(), F_SETFL, flags | O_NONBLOCK);
   return made;
 }
 

@@ -39,7 +39,8 @@ void forget_socket(const std::string& name) noexcept;
 // The same if nobody listens. REQUIRES: claim_folder() is held.
 void forget_stale_socket(const std::string& name);
 
-// Not open when nobody listens.
+// Never waits. Not open when nobody listens (ECONNREFUSED, ENOENT), or when too many stand at the
+// door already (EAGAIN).
 file connect_to(const std::string& name);
 
 // A connection of this user's (or root's), or not open: none waits, or it was another user's.
