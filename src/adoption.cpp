@@ -140,7 +140,8 @@ bool supervisor::state::take_over(int memory, const segment_plan& plan) {
 
 // Under the supervisor's lock.
 void supervisor::state::take(segment found, const segment_plan& plan, const std::string& next) {
-  if (found.header().fingerprint != plan.fingerprint) {
+  if (found.header().fingerprint != plan.fingerprint || found.slot_count() != plan.slots.size() ||
+      found.lane_count() != plan.lanes.size()) {
     throw error(error_code::bad_input, "system " + of.name,
                 "its memory is that of another topology, input or settings", {}, next);
   }

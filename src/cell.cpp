@@ -19,20 +19,48 @@ const char* name_of(const cell_record& cell) noexcept {
 }
 char* bytes_of(member_record& member) noexcept { return reinterpret_cast<char*>(&member + 1); }
 
+// Whether an index leads into the part of the arena that ends at `end`, and has a free word.
+bool is_sound_index(std::uint64_t packed, std::uint64_t count, std::uint64_t end) noexcept {
+  if (packed == 0) return count == 0;
+  const std::uint64_t offset = index_offset(packed);
+  constexpr std::uint64_t log2_max = 32;  // A word leads to one of 2^32 places.
+  return (packed & 63) <= log2_max && offset != 0 && offset <= end &&
+         index_words(packed) * 8 <= end - offset && count < index_words(packed);
+}
+
 }  // namespace
 
+bool cell_store::is_sound(const turn::root_values& root, std::uint64_t arena_bytes) noexcept {
+  const std::uint64_t end = root[root_end];
+  const std::uint64_t last = root[root_last_cell];
+  const bool good_last =
+      root[root_cells] == 0
+          ? last == 0
+          : last != 0 && last % line_bytes == 0 && last <= end && sizeof(cell_record) <= end - last;
+  return end <= arena_bytes && good_last &&
+         is_sound_index(root[root_directory], root[root_cells], end) &&
+         is_sound_index(root[root_members], root[root_member_count], end);
+}
+
+// `bytes` is the size of what is looked for, name and all.
 template <class Same>
-std::uint64_t cell_store::find(root_word index, std::uint64_t hash, Same same) const noexcept {
+std::uint64_t cell_store::find(root_word index, std::uint64_t hash, std::uint64_t bytes,
+                               Same same) const noexcept {
   const std::uint64_t packed = turn_->root()[index];
   const std::uint64_t words = index_words(packed);
   if (words == 0) return 0;
   const std::uint64_t base = index_offset(packed);
   const std::uint64_t hash32 = hash >> 32;
-  for (std::uint64_t i = hash32;; ++i) {
-    const std::uint64_t entry = at<word<std::uint64_t>>(base + (i & (words - 1)) * 8).own();
+  // After a death the words are input: none leads above the end, and the search ends.
+  const std::uint64_t end = turn_->root()[root_end];
+  for (std::uint64_t i = 0; i < words; ++i) {
+    const std::uint64_t entry =
+        at<word<std::uint64_t>>(base + ((hash32 + i) & (words - 1)) * 8).own();
     if (entry == 0) return 0;
-    if ((entry >> 32) == hash32 && same((entry & low_half) * 8)) return (entry & low_half) * 8;
+    const std::uint64_t target = (entry & low_half) * 8;
+    if ((entry >> 32) == hash32 && target + bytes <= end && same(target)) return target;
   }
+  return 0;
 }
 
 std::uint64_t cell_store::take(std::uint64_t bytes, std::uint64_t grain) noexcept {
@@ -74,19 +102,22 @@ bool cell_store::grow(root_word index, std::uint64_t count) noexcept {
 bool cell_store::put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept {
   const std::uint64_t packed = turn_->root()[index];
   const std::uint64_t words = index_words(packed);
-  for (std::uint64_t i = hash >> 32;; ++i) {
-    const std::uint64_t offset = index_offset(packed) + (i & (words - 1)) * 8;
+  for (std::uint64_t i = 0; i < words; ++i) {
+    const std::uint64_t offset = index_offset(packed) + (((hash >> 32) + i) & (words - 1)) * 8;
     auto& entry = at<word<std::uint64_t>>(offset);
     if (entry.own() != 0) continue;
     if (!turn_->touch_index(offset)) return false;
     entry.publish((hash >> 32) << 32 | target / 8);
     return true;
   }
+  turn_->refuse_cells();  // Overwritten: an index has free words.
+  return false;
 }
 
 std::uint64_t cell_store::find_or_make(std::string_view name, cell_kind kind) {
   const std::uint64_t hash = hash_bytes(name);
-  const std::uint64_t found = find(root_directory, hash, [&](std::uint64_t offset) {
+  const std::uint64_t bytes = sizeof(cell_record) + name.size();
+  const std::uint64_t found = find(root_directory, hash, bytes, [&](std::uint64_t offset) {
     const auto& cell = at<cell_record>(offset);
     return cell.hash == hash && cell.name_bytes == name.size() &&
            std::memcmp(name_of(cell), name.data(), name.size()) == 0;
@@ -148,7 +179,8 @@ bool cell_store::store(std::uint64_t cell, const cell_value& to) noexcept {
 bool cell_store::add_member(std::uint64_t cell, std::string_view bytes) noexcept {
   const std::uint64_t hash = hash_bytes(bytes, at<cell_record>(cell).hash);
   const auto cell8 = static_cast<std::uint32_t>(cell / 8);
-  const std::uint64_t found = find(root_members, hash, [&](std::uint64_t offset) {
+  const std::uint64_t needed = sizeof(member_record) + bytes.size();
+  const std::uint64_t found = find(root_members, hash, needed, [&](std::uint64_t offset) {
     auto& member = at<member_record>(offset);
     return member.cell8 == cell8 && member.bytes == bytes.size() &&
            std::memcmp(bytes_of(member), bytes.data(), bytes.size()) == 0;

@@ -154,6 +154,14 @@ void supervisor::state::died(std::uint32_t slot) {
     }
     it.process = file();
     how.how = "lost its slot";
+  } else if (ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_spoiled && !is_plain(slot)) {
+    // What it would go on with was overwritten: it is not started again, the rest goes on.
+    const std::uint32_t bytes =
+        std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
+    inspector.lose(*where, slot, std::string(own.failure_text, bytes));
+    how.prevent = true;
+    tree->ended(slot, how, now_ns());
+    return;
   } else if (!tree->is_stopping() && !is_plain(slot)) {
     const bool left_failure =
         own.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&

@@ -84,7 +84,7 @@ lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexce
     if (ready == 0 || ((ready & committed_bit) == 0 && ready > commit)) return out;
     const std::uint32_t size_wide = header.size_wide.own();
     const std::uint64_t length = record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
-    if (out.position + length + line_bytes > from + where.capacity) {
+    if (out.position - from + length + line_bytes > where.capacity) {
       out.sound = false;
       return out;
     }
@@ -96,8 +96,10 @@ lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexce
 bool recover_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
                     std::uint64_t commit) noexcept {
   line.sent.wipe(commit);
+  if (line.sent.current(commit) == versioned<3>::none) return false;
   // The writer's own account says where its last committed record ends.
   const std::uint64_t end = line.sent.own_current(commit)[0];
+  if (end % line_bytes != 0) return false;
   where.header(end).ready.stage(0);  // Cuts the ghost (L2).
   // A reader that tells nonsense spoils this lane only, and is found by whoever observes it.
   const std::uint64_t read = read_published.observe();

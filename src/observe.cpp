@@ -142,6 +142,10 @@ std::vector<worker_status> workers_of(const segment& from) {
   return out;
 }
 
+lane_status lane_of(const segment& from, std::uint32_t index) {
+  return status_of(from, from.lane(index));
+}
+
 std::vector<lane_status> lanes_of(const segment& from) {
   std::vector<lane_status> out;
   for (std::uint32_t i = 0; i < from.lane_count(); ++i)
@@ -212,18 +216,20 @@ void each_cell(const segment& from, std::uint32_t slot_index,
     }
     const auto& cell = *from.at<cell_record>(entry.arena_offset + offset);
     const std::uint64_t name_offset = offset + sizeof(cell_record);
-    if (cell.name_bytes > entry.arena_bytes - name_offset) refuse_cells(from, slot_index);
+    const std::uint64_t name_bytes = read_once(cell.name_bytes);
+    const std::uint64_t previous = read_once(cell.previous);
+    if (name_bytes > entry.arena_bytes - name_offset) refuse_cells(from, slot_index);
     cell_value value{};
     // Its owner may be fast, but not for ever.
     int tries = cell_tries;
     while (tries > 0 && !cell.value.read(own.commit, value, seen)) --tries;
     if (tries == 0) refuse_cells(from, slot_index);
-    visit(to, {{from.at<char>(entry.arena_offset + name_offset), cell.name_bytes},
-               cell.kind,
+    visit(to, {{from.at<char>(entry.arena_offset + name_offset), name_bytes},
+               read_once(cell.kind),
                {value[0], value[1], value[2]}});
     // Filled upward: links lead down, and the walk ends.
-    if (cell.previous >= offset) refuse_cells(from, slot_index);
-    offset = cell.previous;
+    if (previous >= offset) refuse_cells(from, slot_index);
+    offset = previous;
   }
 }
 

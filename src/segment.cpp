@@ -158,6 +158,81 @@ void check(const segment_plan& plan) {
   }
 }
 
+bool is_name(std::string_view name, bool is_slot) {
+  return !name.empty() && name.size() <= name_bytes_max &&
+         std::all_of(name.begin(), name.end(), [is_slot](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-' || (is_slot && c == '/');
+         });
+}
+
+// The parts of a segment: what one process writes, no other writes, and the header nobody.
+class parts {
+ public:
+  void add(std::uint64_t offset, std::uint64_t bytes) {
+    if (bytes > 0) all_.push_back({offset, bytes});
+  }
+  // Whether two of them have a page in common. REQUIRES: none ends above 2^63.
+  [[nodiscard]] bool overlap() {
+    std::sort(all_.begin(), all_.end(),
+              [](const part& a, const part& b) { return a.offset < b.offset; });
+    std::uint64_t end = 0;
+    for (const part& each : all_) {
+      if (each.offset < end) return true;
+      end = round_up(each.offset + each.bytes, page_bytes);
+    }
+    return false;
+  }
+
+ private:
+  struct part {
+    std::uint64_t offset;
+    std::uint64_t bytes;
+  };
+  std::vector<part> all_;
+};
+
+// REQUIRES: every number of the header and the tables is in range.
+bool has_overlap(const segment_header& header, const slot_entry* slots, const lane_entry* lanes) {
+  const std::uint64_t slots_end = header.slots_offset + header.slot_count * sizeof(slot_entry);
+  const std::uint64_t lanes_end = header.lanes_offset + header.lane_count * sizeof(lane_entry);
+  const std::uint64_t settings_end = header.settings_offset + header.settings_bytes;
+  if (header.slots_offset < sizeof(segment_header) || header.lanes_offset < slots_end ||
+      header.settings_offset < lanes_end) {
+    return true;
+  }
+  parts all;
+  all.add(0, settings_end);
+  all.add(header.doorbells_offset, header.slot_count * sizeof(doorbell_line));
+  all.add(header.board_offset, sizeof(board) + header.slot_count * sizeof(board_slot));
+  for (std::uint32_t i = 0; i < header.slot_count; ++i) {
+    const slot_entry& slot = slots[i];
+    all.add(slot.control_offset, slot.control_bytes);
+    all.add(slot.arena_offset, slot.arena_bytes);
+    if (slot.settings_offset < header.settings_offset ||
+        slot.settings_offset + slot.settings_bytes > settings_end) {
+      return true;
+    }
+  }
+  for (std::uint32_t i = 0; i < header.lane_count; ++i) {
+    all.add(lanes[i].ring_offset, lanes[i].ring_bytes);
+  }
+  if (all.overlap()) return true;
+  // Which lines of a slot are a lane's already; counted from its first input line.
+  std::vector<std::vector<bool>> taken;
+  for (std::uint32_t i = 0; i < header.slot_count; ++i) {
+    taken.emplace_back(std::size_t{slots[i].input_count} + slots[i].output_count);
+  }
+  for (std::uint32_t i = 0; i < header.lane_count; ++i) {
+    const lane_entry& lane = lanes[i];
+    auto input = taken[lane.reader_slot][lane.reader_index];
+    auto output = taken[lane.writer_slot][slots[lane.writer_slot].input_count + lane.writer_index];
+    if (input || output) return true;
+    input = output = true;
+  }
+  return false;
+}
+
 [[noreturn]] void refuse(const std::string& value) {
   throw error(error_code::bad_input, "segment", value, "it was not made by this version of cyto",
               "use the version that made it");
@@ -166,13 +241,7 @@ void check(const segment_plan& plan) {
 }  // namespace
 
 void check_name(const std::string& what, const std::string& name, bool is_slot) {
-  const bool good = !name.empty() && name.size() <= name_bytes_max &&
-                    std::all_of(name.begin(), name.end(), [is_slot](char c) {
-                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                             (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
-                             (is_slot && c == '/');
-                    });
-  if (good) return;
+  if (is_name(name, is_slot)) return;
   throw error(error_code::bad_input, what, "'" + name.substr(0, 60) + "' is no name",
               "a name has 1 to 47 of a-z A-Z 0-9 . _ -", "choose another");
 }
@@ -255,6 +324,7 @@ segment segment::attach(int fd) {
     bool good =
         header.segment_bytes == bytes && header.slot_count >= 1 &&
         header.slot_count <= slot_count_max && header.name[name_bytes_max] == '\0' &&
+        is_name(header.name, false) &&
         inside(header.slots_offset, header.slot_count, sizeof(slot_entry)) &&
         inside(header.lanes_offset, header.lane_count, sizeof(lane_entry)) &&
         inside(header.settings_offset, header.settings_bytes, 1) &&
@@ -271,8 +341,9 @@ segment segment::attach(int fd) {
       const slot_entry& slot = slots[i];
       good = slot.name[name_bytes_max] == '\0' && slot.group[name_bytes_max] == '\0' &&
              slot.control_offset % page_bytes == 0 && slot.arena_offset % page_bytes == 0 &&
-             inside(slot.control_offset, slot.control_bytes, 1) &&
-             slot.input_count <= header.lane_count && slot.output_count <= header.lane_count &&
+             inside(slot.control_offset, slot.control_bytes, 1) && is_name(slot.name, true) &&
+             is_name(slot.group, true) && slot.input_count <= header.lane_count &&
+             slot.output_count <= header.lane_count &&
              slot.control_bytes >= control_bytes(slot.input_count, slot.output_count) &&
              inside(slot.arena_offset, slot.arena_bytes, 1) &&
              slot.quarantine_offset % page_bytes == 0 &&
@@ -290,6 +361,7 @@ segment segment::attach(int fd) {
              inside(lane.ring_offset, lane.ring_bytes, 1);
     }
     if (!good) refuse("its tables have numbers out of range");
+    if (has_overlap(header, slots, lanes)) refuse("its parts overlap");
     return {fd, std::move(whole)};
   } catch (...) {
     close(fd);

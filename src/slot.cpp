@@ -36,6 +36,11 @@ slot::slot(const segment& from, std::uint32_t index)
   own_->failure_bytes.publish(0);
   try {
     recover(from, index, own_pages_.data(), arena_.data());
+    if (!cell_store::is_sound(own_->root.own_current(own_->commit.own()), mine.arena_bytes)) {
+      throw error(error_code::failed, "cells of worker " + std::string(mine.name),
+                  "their account leads out of their memory", "it was overwritten",
+                  "stop the system and start it again");
+    }
   } catch (const error& failure) {
     leave_failure(failure.code(), failure.what());
     throw;
@@ -107,9 +112,13 @@ void slot::set_state(slot_state state) noexcept {
   own_->state.publish(static_cast<std::uint32_t>(state));
 }
 
-void slot::leave_failure(error_code code, std::string_view text) noexcept {
+void slot::leave_reason(error_code code, std::string_view text) noexcept {
   own_->failure_code.stage(static_cast<std::uint32_t>(code));
   leave_words(text);
+}
+
+void slot::leave_failure(error_code code, std::string_view text) noexcept {
+  leave_reason(code, text);
   set_state(slot_state::failed);
 }
 

@@ -20,6 +20,10 @@ namespace {
 
 constexpr std::size_t clients_max = 64;
 constexpr instant one_ms = 1'000'000;
+// Between looks for memory that was overwritten, of which nobody would tell. They become rare
+// where nothing moves.
+constexpr instant inspect_first = 1'000 * one_ms;
+constexpr instant inspect_last = 32'000 * one_ms;
 
 }  // namespace
 
@@ -88,15 +92,21 @@ void supervisor::state::look_around() {
       tree->became_ready(i, now);
     }
   }
-  for (std::uint32_t i = 0; failure.empty() && i < where->lane_count(); ++i) {
-    const lane_entry& lane = where->lane(i);
-    if (where->input_of(lane).fenced.observe() == 0) continue;
-    fail(error_code::failed,
-         "lane " + std::string(where->slot(lane.writer_slot).name) + " -> " +
-             where->slot(lane.reader_slot).name +
-             ": a record in it makes no sense; its writer's memory was overwritten; the lane is "
-             "fenced off, stop the system and start it again");
-  }
+  if (inspection::any_fenced(*where) && inspector.loss().empty()) inspect_at = now;
+  inspect(now);
+}
+
+// What a worker has spoiled of its own is lost, and the rest goes on: a job for as long as it can,
+// which then fails with these words. Status names the lane from the moment on that it is shut.
+void supervisor::state::inspect(instant now) {
+  if (inspect_at > now) return;
+  inspect_at = never;
+  if (!failure.empty() || tree->is_stopping()) return;
+  inspector.look(*where);
+  if (inspector.is_over()) fail(inspector.loss_code(), inspector.loss());
+  const bool is_calm = inspector.loss().empty() && !inspector.has_moved();
+  inspect_every = is_calm ? std::min(2 * inspect_every, inspect_last) : inspect_first;
+  inspect_at = now + inspect_every;
 }
 
 // Time makes somebody stalled, and only the topology's word makes that a reason to kill.
@@ -129,7 +139,7 @@ void supervisor::state::look_at_progress(instant now) {
 void supervisor::state::arm_timer() {
   const instant now = now_ns();
   instant next = tree->next_deadline(now);
-  next = std::min(next, look_at);
+  next = std::min({next, look_at, inspect_at});
   itimerspec when{};
   if (next != never) {
     const instant left = std::max<instant>(1, next - now);
@@ -258,15 +268,17 @@ void supervisor::step() {
   if (count <= 0) return;
   for (int i = 0; i < count; ++i) {
     const std::uint64_t what = ready[static_cast<std::size_t>(i)].data.u64;
-    std::array<char, 256> bytes{};
+    std::array<char, 4096> bytes{};
     if (what < event_listener) {
       if (state_->children[what].process) state_->died(static_cast<std::uint32_t>(what));
     } else if (what == event_nudge) {
-      while (read(state_->nudge.get(), bytes.data(), bytes.size()) > 0) continue;
+      // Once: what a worker writes without end must not keep others waiting.
+      static_cast<void>(read(state_->nudge.get(), bytes.data(), bytes.size()));
       state_->look_around();
     } else if (what == event_timer) {
       if (read(state_->timer.get(), bytes.data(), 8) != 8) continue;
       state_->look_at_progress(now_ns());
+      state_->inspect(now_ns());
       state_->tree->time_passed(now_ns());
     } else if (what == event_listener) {
       state_->accept_client();
@@ -294,6 +306,7 @@ bool supervisor::is_quiet() const {
   bool any_source = false;
   for (const worker_spec* each : state_->specs) any_source = any_source || each->is_source;
   if ((!any_source && !is_draining()) || !sources_have_ended(where())) return false;
+  if (inspection::any_fenced(where())) return false;
   state_->the_board().watched.publish(1);
   full_fence();  // V2
   return !state_->errands->is_busy() && cyto::is_quiet(where());

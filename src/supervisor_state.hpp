@@ -14,6 +14,7 @@
 #include "cyto/supervisor.hpp"
 #include "errand_desk.hpp"
 #include "inquest.hpp"
+#include "inspection.hpp"
 #include "process.hpp"
 #include "rendezvous.hpp"
 #include "restarts.hpp"
@@ -68,7 +69,10 @@ struct supervisor::state final : restart_tree::hands {
   std::vector<asker> askers;
   std::optional<inquest> deaths;
   std::optional<errand_desk> errands;
+  inspection inspector;
   instant look_at = 0;  // When progress is looked at next.
+  instant inspect_at = 0;
+  instant inspect_every = 0;
   bool adopted = false;
   std::string failure;
   error_code code = error_code::failed;
@@ -115,6 +119,7 @@ struct supervisor::state final : restart_tree::hands {
   void fail(error_code with, const std::string& text);
   void look_around();
   void look_at_progress(instant now);
+  void inspect(instant now);
   void accept_client();
   void serve(int fd);
   bool take_order(const packet& request, const std::vector<file>& given);

@@ -27,6 +27,12 @@ void wipe_touched(control& own, std::byte* arena, std::uint64_t arena_bytes, std
   }
 }
 
+[[noreturn]] void refuse_control(const segment& from, std::uint32_t slot_index) {
+  throw error(error_code::failed, "worker " + std::string(from.slot(slot_index).name),
+              "its control block contradicts itself", "it was overwritten",
+              "stop the system and start it again");
+}
+
 }  // namespace
 
 turn_output& output::any() const noexcept {
@@ -234,8 +240,10 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
   auto* bell = reinterpret_cast<doorbell_line*>(bells.data());
 
   const std::uint64_t commit = own.commit.observe();
+  if (commit > stamp_max) refuse_control(from, slot_index);
   own.root.wipe(commit);
   own.quarantine.wipe(commit);
+  if (own.root.current(commit) == versioned<7>::none) refuse_control(from, slot_index);
   const std::uint64_t end = own.root.own_current(commit)[0];
   const std::uint64_t listed = std::min<std::uint64_t>(own.touched_count.observe(), touched_max);
   if (arena != nullptr) wipe_touched(own, arena, entry.arena_bytes, listed, commit, end);
@@ -244,7 +252,11 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
     if (lane.reader_slot == slot_index) {
       input_line& line = inputs[lane.reader_index];
       line.taken.wipe(commit);
-      line.read_published.publish(line.taken.own_current(commit)[0]);
+      const std::uint64_t read = line.taken.own_current(commit)[0];
+      if (line.taken.current(commit) == versioned<3>::none || read % line_bytes != 0) {
+        refuse_control(from, slot_index);
+      }
+      line.read_published.publish(read);
     }
     if (lane.writer_slot == slot_index) {
       const mapping memory = from.map_ring(lane, true);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 
 #include "fault_guard.hpp"
 #include "handover.hpp"
@@ -20,6 +21,12 @@ constexpr int looks_before_sleep = 64;
 std::string lane_name(const slot& place, const turn_output& to) {
   return "lane " + std::string(place.entry().name) + " -> " +
          place.where().slot(to.reader_slot).name;
+}
+
+// Whether this process has left its reason in the slot before it could hold it.
+bool has_failed(const control& left) {
+  return left.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
+         left.pid.observe() == static_cast<std::uint32_t>(getpid());
 }
 
 }  // namespace
@@ -64,18 +71,29 @@ void worker::add_handler(std::uint32_t kind, const char* type_name,
   handlers_.push_back({kind, type_name, std::move(call)});
 }
 
-void worker::handle(const message_view& view) {
+bool worker::handle(const message_view& view) {
+  for (const handler_entry& each : handlers_) {
+    if (each.kind == view.kind) return each.call(view, slot_->the_turn());
+  }
+  return false;
+}
+
+// The message is nonsense to this worker: nothing more is taken from its lane. The turn is done
+// over, without it.
+void worker::shut(turn_input& lane, const message_view& view) {
+  slot_->the_turn().abort();
+  slot_->incoming().reset();
+  slot_->incoming().fence(lane);
   for (const handler_entry& each : handlers_) {
     if (each.kind != view.kind) continue;
-    if (each.call(view, slot_->the_turn())) return;
-    throw error(error_code::failed, "worker " + std::string(name()),
-                std::string("was sent a broken ") + each.type_name, "its bytes do not verify",
-                "see that sender and receiver were built from one schema");
+    return slot_->leave_reason(error_code::failed,
+                               std::string("a broken ") + each.type_name +
+                                   "; its bytes do not verify; see that sender and receiver were "
+                                   "built from one schema");
   }
-  throw error(
-      error_code::bad_input, "worker " + std::string(name()),
-      "was sent a message of number " + std::to_string(view.kind) + " and handles none such", {},
-      "register a handler for it, or send it elsewhere");
+  slot_->leave_reason(error_code::bad_input, "a message of number " + std::to_string(view.kind) +
+                                                 ", which its reader does not handle; register a "
+                                                 "handler for it, or send it elsewhere");
 }
 
 system_phase worker::phase() const noexcept {
@@ -155,6 +173,10 @@ bool worker::run_turn() {
   message_view view;
   while (handled < most) {
     turn_input* pending = in.pending();
+    if (pending != nullptr && pending->lane.is_fenced()) {
+      in.set_pending(nullptr);  // What should come again is nonsense by now.
+      pending = nullptr;
+    }
     turn_input* from = pending == nullptr ? incoming.next(view) : incoming.front_of(*pending, view);
     if (from == nullptr) break;
     if (careful && held.is_due(*from)) [[unlikely]] {
@@ -162,7 +184,10 @@ bool worker::run_turn() {
       return true;
     }
     in.take(*from, view);
-    handle(view);
+    if (!handle(view)) {
+      shut(*from, view);
+      return true;
+    }
     if (in.fault() != turn_fault::none) {
       resolve_fault(handled);
       return true;
@@ -266,28 +291,31 @@ int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup
             argc > 0 ? argv[0] : "worker");
     return static_cast<int>(error_code::bad_input);
   }
+  std::optional<segment> where;
+  std::optional<slot> place;
   try {
-    const segment where = segment::attach(given.segment);
-    if (given.slot >= where.slot_count()) return exit_refused;
-    slot place(where, given.slot);
-    try {
-      const fault_guard guard(place.own());
-      worker self(place);
-      setup(self);
-      self.run(given.nudge);
-      return exit_done;
-    } catch (const error& failure) {
-      place.leave_failure(failure.code(), failure.what());
-      return exit_refused;
-    } catch (const std::exception& failure) {
-      place.leave_words(failure.what());
-      dprintf(STDERR_FILENO, "cyto: worker %s: %s\n", place.entry().name, failure.what());
-      return exit_crashed;
-    }
+    where = segment::attach(given.segment);
+    if (given.slot >= where->slot_count()) return exit_refused;
+    place.emplace(*where, given.slot);
   } catch (const error& failure) {
     if (failure.code() == error_code::already_running) return exit_slot_taken;
-    dprintf(STDERR_FILENO, "cyto: worker: %s\n", failure.what());
+    const bool spoiled = where && has_failed(where->control_of(given.slot));
+    if (!spoiled) dprintf(STDERR_FILENO, "cyto: worker: %s\n", failure.what());
+    return spoiled ? exit_spoiled : exit_refused;
+  }
+  try {
+    const fault_guard guard(place->own());
+    worker self(*place);
+    setup(self);
+    self.run(given.nudge);
+    return exit_done;
+  } catch (const error& failure) {
+    place->leave_failure(failure.code(), failure.what());
     return exit_refused;
+  } catch (const std::exception& failure) {
+    place->leave_words(failure.what());
+    dprintf(STDERR_FILENO, "cyto: worker %s: %s\n", place->entry().name, failure.what());
+    return exit_crashed;
   }
 }
 

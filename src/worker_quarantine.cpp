@@ -46,7 +46,14 @@ void worker::retry(std::uint64_t number) {
   message_view view;
   if (!held.find(number, view)) return;
   in.take_again(view, number);
-  handle(view);
+  if (!handle(view)) {
+    in.abort();
+    slot_->incoming().reset();
+    held.answer(errand_answer::unknown);
+    in.commit();
+    held.answered();
+    return tell_supervisor();
+  }
   if (in.fault() != turn_fault::none) {
     resolve_fault(0);
     return;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -75,6 +76,21 @@ class WorkerLoop : public testing::Test {
     reinterpret_cast<board_slot*>(all + 1)[2].order.publish(static_cast<std::uint32_t>(phase));
     const mapping bells = system_.where.map_doorbells();
     wake(reinterpret_cast<doorbell_line*>(bells.data())[2]);
+  }
+  // The lane of `left` is fenced with these words, and what `right` sends is still taken.
+  void expect_left_is_shut(const std::string& words, error_code code) {
+    while (!lanes_of(system_.where)[0].fenced) std::this_thread::yield();
+    ASSERT_EQ(send_update(*right_, 0, "c", "v"), status::ok);
+    while (lanes_of(system_.where)[1].delivered == 0) std::this_thread::yield();
+    pollfd told{nudge_[0], POLLIN, 0};
+    EXPECT_EQ(poll(&told, 1, 10'000), 1);
+    stop();
+    EXPECT_EQ(failure_, "");
+    if (words.empty()) return;
+    const control& own = system_.where.control_of(2);
+    EXPECT_NE(std::string(own.failure_text, own.failure_bytes.observe()).find(words),
+              std::string::npos);
+    EXPECT_EQ(own.failure_code.observe(), static_cast<std::uint32_t>(code));
   }
   void stop() {
     if (!thread_.joinable()) return;
@@ -185,21 +201,32 @@ TEST_F(WorkerLoop, ATurnThatNeverFitsEndsTheWorkerInWords) {
   EXPECT_NE(failure_.find("4,096 bytes"), std::string::npos) << failure_;
 }
 
-TEST_F(WorkerLoop, AMessageWithoutAHandlerEndsTheWorkerInWords) {
-  start([](worker&) {});
+TEST_F(WorkerLoop, AMessageWithoutAHandlerShutsItsLaneAndTheOtherGoesOn) {
+  start([](worker& self) { self.on<Update>([](const Update&, turn&) {}); });
   ASSERT_EQ(send(*left_, 0, "whatever"), status::ok);
-  thread_.join();
-  EXPECT_NE(failure_.find("handles none such"), std::string::npos) << failure_;
+  expect_left_is_shut("which its reader does not handle", error_code::bad_input);
 }
 
-TEST_F(WorkerLoop, AMessageThatIsBrokenEndsTheWorkerInWords) {
+TEST_F(WorkerLoop, AMessageThatIsBrokenShutsItsLaneAndTheOtherGoesOn) {
   start([](worker& self) { self.on<Update>([](const Update&, turn&) {}); });
   turn& in = left_->the_turn();
   ASSERT_EQ(in.send_bytes(*in.outputs()[0], "no flatbuffer", 13, message_kind<Update>()),
             status::ok);
   in.commit();
-  thread_.join();
-  EXPECT_NE(failure_.find("do not verify"), std::string::npos) << failure_;
+  expect_left_is_shut("do not verify", error_code::failed);
+}
+
+TEST_F(WorkerLoop, ALaneThatIsShutWhileItsMessageShouldComeAgainDoesNotHoldUpTheOthers) {
+  start([this](worker& self) {
+    self.on<Update>([this](const Update& update, turn& in) {
+      if (text_of(*update.value()) != "again") return;
+      const mapping ring = system_.where.map_ring(system_.where.lane(0), true);
+      std::memset(ring.data(), 0xff, 4096 - sizeof(record_header));
+      in.again();
+    });
+  });
+  ASSERT_EQ(send_update(*left_, 0, "c", "again"), status::ok);
+  expect_left_is_shut("", error_code::failed);
 }
 
 TEST_F(WorkerLoop, TellsTheSupervisorWhenItFallsIdleWhileWatched) {

@@ -125,6 +125,11 @@ int ask(const std::string& name, const segment& where, const quarantine_options&
     fmt::print("{}: {}\n", id, is_retry ? "handled" : "dropped");
   }
   if (done) return 0;
+  if (answer == errand_answer::unknown) {
+    throw error(error_code::failed, "message " + id, "cannot be handled",
+                "no handler takes it, or its bytes do not verify",
+                "see that sender and receiver were built from one schema");
+  }
   throw error(error_code::failed, "message " + id, "has killed its worker again",
               "it stays in quarantine", "see `cyto why " + wanted.worker + "`");
 }

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <optional>
 #include <random>
+#include <set>
 
 #include "report.hpp"
 #include "service.hpp"
@@ -146,6 +147,7 @@ class runner {
       if (has_fired(watchdog_timer_)) service_->alive();
       if (has_fired(progress_timer_)) show_progress();
       take_signals();
+      tell_losses();
       if (over_) {
         if (system_->has_ended()) break;
       } else if (!system_->failure().empty()) {
@@ -214,6 +216,19 @@ class runner {
     }
   }
 
+  // What was overwritten is fenced off, and the rest goes on; each such thing is logged once.
+  void tell_losses() {
+    const segment& where = system_->where();
+    for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
+      const lane_entry& lane = where.lane(i);
+      if (where.input_of(lane).fenced.observe() == 0) continue;
+      const std::string name = fmt::format("lane {} -> {}", where.slot(lane.writer_slot).name,
+                                           where.slot(lane.reader_slot).name);
+      if (!told_.insert(name).second) continue;
+      spdlog::warn("{} is fenced off: what it brought makes no sense; the rest goes on", name);
+    }
+  }
+
   void end_early() {
     over_ = true;
     collect();
@@ -260,6 +275,11 @@ class runner {
       fmt::print(stderr, "{}: {} in {:.3f} s, {} kills, {} restarts, audit {}\n", topology_.name,
                  stop_at_ ? "stopped, no table" : "done", seconds_, kills_, restarts_,
                  ok ? "balances" : "BROKEN");
+    }
+    if (!ok && !told_.empty()) {
+      throw error(error_code::failed, *told_.begin(), "is fenced off",
+                  "what it brought makes no sense; its writer's memory was overwritten",
+                  "start the system again");
     }
     if (!ok) {
       throw error(error_code::failed, "system " + topology_.name,
@@ -319,6 +339,7 @@ class runner {
   std::uint64_t kills_ = 0;
   std::uint64_t restarts_ = 0;
   double seconds_ = 0;
+  std::set<std::string> told_;
 };
 
 }  // namespace

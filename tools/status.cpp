@@ -41,9 +41,12 @@ int status(const std::string& name, bool as_json) {
   fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}\n", "LANE", "ACCEPTED", "DELIVERED", "IN FLIGHT",
              "BACKLOG BYTES");
   for (const auto& each : report["lanes"]) {
-    fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}\n", each["name"].get<std::string>(),
+    fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}{}\n", each["name"].get<std::string>(),
                each["accepted"].get<std::uint64_t>(), each["delivered"].get<std::uint64_t>(),
-               each["in_flight"].get<std::uint64_t>(), each["backlog_bytes"].get<std::uint64_t>());
+               each["in_flight"].get<std::uint64_t>(), each["backlog_bytes"].get<std::uint64_t>(),
+               each["fenced"].get<bool>()      ? "   FENCED"
+               : !each["balanced"].get<bool>() ? "   BROKEN"
+                                               : "");
   }
   return 0;
 }
@@ -62,9 +65,10 @@ int audit(const std::string& name, bool as_json) {
         each["name"].get<std::string>(), each["accepted"].get<std::uint64_t>(),
         each["delivered"].get<std::uint64_t>(), each["dropped"].get<std::uint64_t>(),
         each["in_flight"].get<std::uint64_t>(),
-        !each["balanced"].get<bool>() ? "BROKEN"
-        : each["settled"].get<bool>() ? "ok"
-                                      : "ok so far (moving)",
+        each["fenced"].get<bool>()      ? "FENCED"
+        : !each["balanced"].get<bool>() ? "BROKEN"
+        : each["settled"].get<bool>()   ? "ok"
+                                        : "ok so far (moving)",
         quarantined == 0 ? "" : fmt::format("; of the dropped {} in quarantine", quarantined));
   }
   return ok ? 0 : 1;

@@ -88,19 +88,18 @@ class cell_store {
   // Adds a member to the set `cell`. Returns whether the set grew.
   bool add_member(std::uint64_t cell, std::string_view bytes) noexcept;
   [[nodiscard]] turn& the_turn() const noexcept { return *turn_; }
+  // Whether an account of an arena leads nowhere but into it. Asked of what the dead have left.
+  static bool is_sound(const turn::root_values& root, std::uint64_t arena_bytes) noexcept;
 
  private:
-  struct index_place {
-    word<std::uint64_t>* entry;
-    std::uint64_t offset;  // Of the entry itself.
-  };
   std::uint64_t find_or_make(std::string_view name, cell_kind kind);
   std::uint64_t make(std::string_view name, cell_kind kind, std::uint64_t hash);
   std::uint64_t take(std::uint64_t bytes, std::uint64_t grain) noexcept;
   bool grow(root_word index, std::uint64_t count) noexcept;
   bool put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept;
   template <class Same>
-  std::uint64_t find(root_word index, std::uint64_t hash, Same same) const noexcept;
+  std::uint64_t find(root_word index, std::uint64_t hash, std::uint64_t bytes,
+                     Same same) const noexcept;
   template <class T>
   [[nodiscard]] T& at(std::uint64_t offset) const noexcept {
     return *reinterpret_cast<T*>(turn_->arena() + offset);

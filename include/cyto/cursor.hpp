@@ -55,6 +55,13 @@ class word {
 
 static_assert(sizeof(word<std::uint32_t>) == 4 && sizeof(word<std::uint64_t>) == 8);
 
+// A number that another process might change meanwhile although it must not: read once, so that
+// what was checked is what is used.
+template <class T>
+T read_once(const T& at) noexcept {
+  return *static_cast<const volatile T*>(&at);
+}
+
 // Holds back the compiler only. Enough where the other side looks after the kernel has confirmed
 // the writer's death: a killed process stops between two instructions and all its stores are seen.
 inline void hold_back_compiler() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }

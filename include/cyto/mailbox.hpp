@@ -64,6 +64,12 @@ class mailbox {
       if (each.input == &from) each.seen = false;
     }
   }
+  // Shuts a lane whose message turned out to be nonsense (M3).
+  void fence(turn_input& from) noexcept {
+    taken(from);
+    from.lane.fence();
+    has_fenced_ = true;
+  }
   // The turn was aborted: positions went back.
   void reset() noexcept {
     for (front& each : fronts_) each.seen = false;
@@ -93,7 +99,7 @@ class mailbox {
       return false;
     const look found = at.input->lane.peek(at.message);
     if (found == look::corrupt) [[unlikely]]
-      at.input->lane.fence();  // M3
+      fence(*at.input);  // M3
     at.seen = found == look::message;
     return at.seen;
   }

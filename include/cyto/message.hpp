@@ -50,8 +50,12 @@ std::uint32_t message_kind() noexcept {
 template <class T>
 const T* open_message(const message_view& view) noexcept {
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(view.data);
-  flatbuffers::Verifier verifier(bytes, view.size);
-  if (!verifier.VerifyBuffer<T>(nullptr)) [[unlikely]]
+  // The verifier takes the beginning of what it is shown for aligned. It is shown the message's
+  // first line from that line's beginning, so a size that would misalign the message is seen.
+  const std::size_t before = reinterpret_cast<std::uintptr_t>(bytes) % line_bytes;
+  flatbuffers::Verifier verifier(bytes - before, before + view.size);
+  if (view.size < sizeof(flatbuffers::uoffset_t) ||
+      !verifier.template VerifyBufferFromStart<T>(nullptr, before)) [[unlikely]]
     return nullptr;
   return flatbuffers::GetRoot<T>(bytes);
 }

@@ -70,6 +70,7 @@ struct lane_status {
 
 std::vector<worker_status> workers_of(const segment& from);
 std::vector<lane_status> lanes_of(const segment& from);
+lane_status lane_of(const segment& from, std::uint32_t index);
 // Whether every source has said all, or, in a system that drains, was told to stop.
 bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);

@@ -61,7 +61,9 @@ class slot {
   // The lanes to a group of workers; throws, naming the groups there are, if there is none.
   [[nodiscard]] output to(std::string_view group) const;
   void set_state(slot_state state) noexcept;
-  // Leaves the reason in the slot for whoever supervises it.
+  // Leaves words in the slot for whoever supervises it: why a lane was shut, or, with the state,
+  // why nobody shall take the slot again.
+  void leave_reason(error_code code, std::string_view text) noexcept;
   void leave_failure(error_code code, std::string_view text) noexcept;
   // The same of an end that a restart may mend.
   void leave_words(std::string_view text) noexcept;

@@ -52,6 +52,7 @@ enum class errand_answer : std::uint32_t {
   done,    // Handled, or dropped.
   killed,  // The message has killed its worker again and is still there.
   absent,  // There is no message of that number.
+  unknown  // No handler takes it, or its bytes do not verify; it is still there.
 };
 
 struct quarantined_record {

@@ -25,6 +25,9 @@
 //      `defer` policy, and the only one so far.
 //   W3 A message that a predecessor has died of is handled in a turn of its own.
 //
+//   A message that is no sound T, or that no handler is there for, shuts its lane (M3 of
+//   mailbox.hpp): its reader goes on with the others. The reason is left in the slot.
+//
 // Death: at any instruction: turn.hpp. A handler that throws cyto::error ends the worker for good;
 //   the text is left in the slot for the supervisor. Any other exception is a crash: the worker is
 //   restarted and the message handed in again, until it has killed too often and is set aside
@@ -51,6 +54,7 @@ namespace cyto {
 enum worker_exit : int {
   exit_done = 0,        // Told to stop.
   exit_refused = 65,    // A failure that a restart would not mend; its text is in the slot.
+  exit_spoiled = 66,    // What the slot's last holder left was overwritten; its text is there too.
   exit_crashed = 70,    // An exception escaped a handler.
   exit_slot_taken = 75  // Another incarnation still holds the slot.
 };
@@ -106,7 +110,8 @@ class worker {
   };
   void add_handler(std::uint32_t kind, const char* type_name,
                    std::function<bool(const message_view&, turn&)> call);
-  void handle(const message_view& view);
+  bool handle(const message_view& view);
+  void shut(turn_input& lane, const message_view& view);
   bool run_turn();
   void set_aside(turn_input& from, const message_view& view);
   bool run_errand();
