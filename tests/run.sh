@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Runs all that decides whether cyto is in order, or the named parts of it.
 #
-#   tests/run.sh [format|tidy|asan|tsan|plain]...
+#   tests/run.sh [format|tidy|asan|tsan|fuzz|plain]...
 #
 #   format  the sources stand as clang-format would put them
 #   tidy    clang-tidy finds nothing in the library, the tools and the examples
 #   asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan    the tests under ThreadSanitizer
+#   fuzz    each fuzz target over its corpus, and a few seconds more
 #   plain   the tests and the smoke run of the benchmarks, optimized as released
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_parts=(format tidy asan tsan plain)
+all_parts=(format tidy asan tsan fuzz plain)
 parts=("$@")
 ((${#parts[@]})) || parts=("${all_parts[@]}")
 for part in "${parts[@]}"; do
@@ -84,6 +85,10 @@ run_tsan() {
   TMPDIR="$temporary" "${steady[@]}" ctest --preset tsan -j2 || status=$?
   rm -rf "$temporary"
   return "$status"
+}
+
+run_fuzz() {
+  tests/fuzz/run.sh 3
 }
 
 run_plain() {

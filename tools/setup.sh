@@ -16,6 +16,7 @@ run_packages=(
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   clang-tidy clang-format python3 gzip
+  clang libclang-rt-dev # libFuzzer and its sanitizers.
   gcc libc6-dev spin # spin's models are C programs in the end.
 )
 

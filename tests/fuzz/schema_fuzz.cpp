@@ -1,0 +1,90 @@
+// A message of each schema, where a lane would hold it: what open_message() lets pass can be read
+// to its last byte.
+#include <array>
+
+#include "cyto/message.hpp"
+#include "fuzz/input.hpp"
+#include "stanza_generated.h"
+#include "tick_generated.h"
+#include "trees_generated.h"
+#include "update_generated.h"
+
+namespace cyto::fuzz {
+namespace {
+
+template <class T>
+void read_vector(const flatbuffers::Vector<T>* vector) {
+  if (vector != nullptr) read_all(vector->data(), vector->size() * sizeof(T));
+}
+void read_text(const flatbuffers::String* text) {
+  if (text != nullptr) read_all(text->c_str(), text->size() + 1);
+}
+
+void read_message(const Update& message) {
+  read_vector(message.cell());
+  read_vector(message.value());
+}
+void read_message(const revdeps::Stanza& message) { read_vector(message.text()); }
+void read_message(const hello::Tick& message) {
+  keep(message.number());
+  read_text(message.text());
+}
+void read_message(const tree::Node& message) {
+  keep(message.number());
+  read_text(message.text());
+  if (message.names() != nullptr) {
+    for (const flatbuffers::String* each : *message.names()) read_text(each);
+  }
+  if (message.children() != nullptr) {
+    for (const tree::Node* each : *message.children()) read_message(*each);
+  }
+}
+void read_message(const tree::Aligned& message) {
+  if (message.wide() != nullptr) keep(message.wide()->a() + message.wide()->d());
+  read_text(message.text());
+}
+
+template <class T>
+void open_as(const message_view& view) {
+  if (const T* message = open_message<T>(view)) read_message(*message);
+}
+
+}  // namespace
+}  // namespace cyto::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace cyto;
+  using namespace cyto::fuzz;
+  input in(data, size);
+  const auto which = in.take<std::uint8_t>();
+  const std::string_view bytes = in.rest();
+  // A record ends below its header, at a line or at 16 bytes below one; it begins where it begins.
+  const std::size_t end =
+      round_up(bytes.size() + line_bytes, line_bytes) - (which & 0x80U ? 16 : 0);
+  auto* const lines =
+      static_cast<std::byte*>(std::aligned_alloc(line_bytes, round_up(end, line_bytes)));
+  std::byte* const begin = lines + end - bytes.size();
+  std::memset(lines, 0, static_cast<std::size_t>(begin - lines));
+  if (!bytes.empty()) std::memcpy(begin, bytes.data(), bytes.size());
+  message_view view;
+  view.data = begin;
+  view.size = static_cast<std::uint32_t>(bytes.size());
+  switch (which & 0x7fU) {
+    case 0:
+      open_as<Update>(view);
+      break;
+    case 1:
+      open_as<revdeps::Stanza>(view);
+      break;
+    case 2:
+      open_as<hello::Tick>(view);
+      break;
+    case 3:
+      open_as<tree::Node>(view);
+      break;
+    default:
+      open_as<tree::Aligned>(view);
+  }
+  std::free(lines);
+  return 0;
+}
