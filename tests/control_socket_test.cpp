@@ -96,7 +96,7 @@ TEST_F(ControlSocket, RefusesPacketsThatAreNone) {
   for (const std::size_t size : {1U, 4U, 7U, 9U, 64U, 4096U, 60'000U}) {
     expect_refusal(std::vector<char>(size, 1));
   }
-  for (const std::uint32_t verb : {0U, 3U, 4U, 0x7fffffffU, 0xffffffffU}) {
+  for (const std::uint32_t verb : {0U, 3U, 9U, 0x7fffffffU, 0xffffffffU}) {
     std::vector<char> bytes(sizeof(packet));
     std::memcpy(bytes.data(), &verb, sizeof verb);
     expect_refusal(bytes);
