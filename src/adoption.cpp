@@ -38,6 +38,8 @@ std::string program_of(pid_t pid) {
 
 void supervisor::state::open_system(const supervisor_options& options) {
   check(of);
+  spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!spare) throw_errno(errno, error_code::failed, "system " + of.name, "no descriptor is left");
   listener = listen_at(of.name);
   if (!listener) {
     throw error(error_code::already_running, "system " + of.name, "runs already", {},
@@ -52,8 +54,7 @@ void supervisor::state::open_system(const supervisor_options& options) {
   timer = file(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!events || !timer)
     throw_errno(errno, error_code::failed, "system " + of.name, "no epoll or timer");
-  spare = file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  adopted = adopt(plan) || take_over(options.memory, plan);
+  adopted = adopt(plan, options.input >= 0) || take_over(options, plan);
   if (!adopted) {
     where = std::make_unique<segment>(segment::create(plan));
     lock = slot_lock(*where, slot_lock::supervisor);
@@ -102,7 +103,7 @@ void supervisor::state::begin() {
 }
 
 // The system that an earlier supervisor of this name has left behind, if a worker of it lives.
-bool supervisor::state::adopt(const segment_plan& plan) {
+bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
   for (const memfd_holder& holder : find_memfd_holders(plan.memfd_tag)) {
     const std::string folder = "/proc/" + std::to_string(holder.pid) + "/fd/";
     const std::string nudge_path = folder + std::to_string(nudge_fd);
@@ -115,13 +116,18 @@ bool supervisor::state::adopt(const segment_plan& plan) {
     file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
     const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0 || !kept_nudge) continue;
-    take(segment::attach(fd), plan,
-         "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
-             "`");
     file kept_input;
     if (leads_to(input_path, "/memfd:cyto-input")) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
+    // It has died since it was found. Another one has what was kept, or none is left.
+    if (needs_input && !kept_input) {
+      close(fd);
+      continue;
+    }
+    take(segment::attach(fd), plan,
+         "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
+             "`");
     if (kept_input) input = std::move(kept_input);
     nudge = std::move(kept_nudge);
     return true;
@@ -130,11 +136,12 @@ bool supervisor::state::adopt(const segment_plan& plan) {
 }
 
 // The memory that somebody has kept, although nobody lives in it any more.
-bool supervisor::state::take_over(int memory, const segment_plan& plan) {
-  if (memory < 0) return false;
-  take(segment::attach(fcntl(memory, F_DUPFD_CLOEXEC, 16)), plan,
+bool supervisor::state::take_over(const supervisor_options& options, const segment_plan& plan) {
+  if (options.memory < 0) return false;
+  take(segment::attach(fcntl(options.memory, F_DUPFD_CLOEXEC, 16)), plan,
        "use the same command line to go on with it, or stop the service to forget it");
   make_nudge();
+  if (options.input >= 0) input = file(fcntl(options.input, F_DUPFD_CLOEXEC, 16));
   return true;
 }
 

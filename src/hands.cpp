@@ -148,7 +148,9 @@ void supervisor::state::died(std::uint32_t slot) {
     // An incarnation that a supervisor before us has started was quicker; it is the worker.
     it.pid = static_cast<pid_t>(own.pid.observe());
     it.process = open_process(it.pid);
-    if (it.process && slot_lock::is_held(*where, slot)) {
+    // Its number may stand there from an incarnation before, and be a stranger's by now.
+    const bool same = process_start_time(it.pid) == own.start_time.observe();
+    if (it.process && same && slot_lock::is_held(*where, slot)) {
       watch(it.process.get(), slot);
       return;
     }

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ constexpr std::size_t fds_max = 4;
 constexpr int vanish_ms = 2000;
 constexpr int claim_tries = 200;
 constexpr int claim_pause_ms = 10;
+constexpr time_t door_seconds = 1;
 
 void make_folder(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -65,6 +67,9 @@ sockaddr_un address_of(const std::string& path) {
 file make_socket() {
   file made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!made) throw_errno(errno, error_code::failed, "socket", "cannot be made");
+  // A supervisor that is stopped lets nobody in: whoever finds its door full waits so long at most.
+  const timeval patience{door_seconds, 0};
+  setsockopt(made.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return made;
 }
 
@@ -135,7 +140,9 @@ file listen_at(const std::string& name) {
   const std::string path = socket_path(name);
   const sockaddr_un address = address_of(path);
   const file claim = claim_folder();
-  if (const file probe = connect_to(name)) {
+  const file probe = connect_to(name);
+  if (!probe && errno == EAGAIN) return {};  // Somebody listens, and is stopped.
+  if (probe) {
     if (process_lives(peer_pid(probe.get()))) return {};
     // A child that it was just starting still holds the listener and is about to let go: then the
     // connection ends.

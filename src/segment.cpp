@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -262,6 +263,14 @@ segment segment::create(const segment_plan& plan) {
   if (bytes > available) {
     throw error(error_code::bad_input, thing, "needs " + bytes_text(bytes),
                 "this machine and its memory limits leave " + bytes_text(available),
+                "lower lane or cell sizes, or raise the limit");
+  }
+  // Past this limit the kernel answers with a signal, SIGXFSZ, before it answers with an error.
+  rlimit file_size{};
+  if (getrlimit(RLIMIT_FSIZE, &file_size) == 0 && bytes > file_size.rlim_cur) {
+    throw error(error_code::bad_input, thing, "needs " + bytes_text(bytes),
+                "the limit of file sizes (ulimit -f), which counts for shared memory too, is " +
+                    bytes_text(file_size.rlim_cur),
                 "lower lane or cell sizes, or raise the limit");
   }
   const int fd = memfd_create(plan.memfd_tag.empty() ? "cyto" : plan.memfd_tag.c_str(),

@@ -51,7 +51,8 @@ pid_t spawn(const spawn_request& what) {
   sigset_t defaults;
   sigemptyset(&none);
   sigemptyset(&defaults);
-  for (const int each : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD}) sigaddset(&defaults, each);
+  for (const int each : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD, SIGXFSZ})
+    sigaddset(&defaults, each);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   // A session of its own: a terminal's signals go to the supervisor alone, and a stopped worker

@@ -249,6 +249,7 @@ supervisor::supervisor(topology of, const supervisor_options& options)
     state_->open_system(options);
   } catch (...) {
     if (!state_->adopted) state_->kill_all();
+    state_->spare = file();  // To take the socket away takes a descriptor.
     if (state_->listener) forget_socket(name);
     throw;
   }
@@ -256,6 +257,7 @@ supervisor::supervisor(topology of, const supervisor_options& options)
 
 supervisor::~supervisor() {
   state_->kill_all();
+  state_->spare = file();
   forget_socket(state_->of.name);
 }
 
@@ -307,6 +309,8 @@ bool supervisor::is_quiet() const {
   for (const worker_spec* each : state_->specs) any_source = any_source || each->is_source;
   if ((!any_source && !is_draining()) || !sources_have_ended(where())) return false;
   if (inspection::any_fenced(where())) return false;
+  // The cells that setup makes belong to the result, even if nobody sent their worker anything.
+  if (!is_ready()) return false;
   state_->the_board().watched.publish(1);
   full_fence();  // V2
   return !state_->errands->is_busy() && cyto::is_quiet(where());

@@ -89,8 +89,8 @@ struct supervisor::state final : restart_tree::hands {
 
   // adoption.cpp
   void open_system(const supervisor_options& options);
-  bool adopt(const segment_plan& plan);
-  bool take_over(int memory, const segment_plan& plan);
+  bool adopt(const segment_plan& plan, bool needs_input);
+  bool take_over(const supervisor_options& options, const segment_plan& plan);
   void take(segment found, const segment_plan& plan, const std::string& next);
   void make_nudge();
   void adopt_children();

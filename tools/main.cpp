@@ -173,8 +173,10 @@ int command(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
-  // A reader that goes away is a failed write, with its error, not a silent death.
+  // A reader that goes away, or a limit of file sizes, is a failed write, with its error, and not a
+  // silent death.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   try {
     return command(argc, argv);
   } catch (const cyto::error& failure) {
