@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+"""Hits running jobs with everything that is not a plain SIGKILL, and judges every table.
+
+  tests/soak/blows.py [--bin FOLDER] [--long] [NAME...]
+
+Each blow is a function below; --long stops processes for 30 s instead of one. A blow that this
+machine does not allow says why it is skipped. Exit code 1, and what differed, if one fails.
+"""
+
+import argparse
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from system import (SOURCE, Failure, Place, System, become_subreaper, lives, send,
+                    stat_of, wait_until)
+
+
+class Skipped(Exception):
+    """This machine does not allow the blow."""
+
+
+def small_lanes(job):
+    return {"orders": ["--set", "order_lane_bytes=4KiB", "--set", "trade_lane_bytes=4KiB"],
+            "revdeps": ["--set", "update_lane_bytes=4KiB"]}[job]
+
+
+def start_orders(place, orders=60_000, topology=None):
+    """Well under way, and far from its end."""
+    system = System(place, "orders", place.orders(1, orders, 40), small_lanes("orders"),
+                    topology=topology)
+    system.start()
+    system.wait_ready()
+    return system
+
+
+def members(system, group):
+    return [pid for name, pid in system.pids().items() if name.startswith(group + "/")]
+
+
+def hold(system):
+    """Stopped matchers keep the job from its end, whatever else happens meanwhile."""
+    matchers = members(system, "matcher")
+    for pid in matchers:
+        send(pid, signal.SIGSTOP)
+    return matchers
+
+
+def let_go(pids):
+    for pid in pids:
+        send(pid, signal.SIGCONT)
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def cpu_seconds(pid):
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    fields = text[text.rindex(")") + 2:].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def stopped_workers(place, seconds):
+    """A stopped worker is waited for, never replaced."""
+    system = start_orders(place)
+    try:
+        for group in ["source", "matcher", "ledger"]:
+            stopped = members(system, group)
+            if not stopped:
+                continue
+            for pid in stopped:
+                send(pid, signal.SIGSTOP)
+            time.sleep(seconds)
+            if system.supervisor.poll() is None:
+                expect(members(system, group) == stopped, f"{group}: {stopped} were replaced")
+            let_go(stopped)
+            system.wait_progress()
+        expect(system.finish()["restarts"] == 0, "somebody was restarted")
+    finally:
+        system.destroy()
+
+
+def stopped_supervisor(place, seconds):
+    """Workers go on without it; what dies meanwhile is mended afterwards; tools do not hang."""
+    system = start_orders(place)
+    try:
+        matchers = hold(system)
+        ledger = members(system, "ledger")
+        before = system.delivered()
+        send(system.supervisor.pid, signal.SIGSTOP)
+        let_go(matchers)
+        time.sleep(seconds / 10)
+        for pid in matchers:
+            send(pid, signal.SIGSTOP)
+        expect(system.delivered() != before, "nothing was delivered without the supervisor")
+        for pid in ledger:
+            send(pid, signal.SIGKILL)
+        time.sleep(seconds)
+        # Callers that nobody lets in fill the door; the next one must not wait for ever.
+        path = next(place.runtime.rglob(system.name + ".sock"))
+        callers = []
+        for _ in range(200):
+            caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            caller.setblocking(False)
+            callers.append(caller)
+            try:
+                caller.connect(str(path))
+            except BlockingIOError:
+                break
+        begin = time.monotonic()
+        answer = place.cyto("status", system.name, "--json")
+        expect(answer.returncode == 0, f"status of a stopped supervisor: {answer}")
+        again = place.call(*system.command)
+        expect(again.returncode == 100, f"a second supervisor beside a stopped one: {again}")
+        expect(time.monotonic() - begin < 20, "status waited for a stopped supervisor")
+        for caller in callers:
+            caller.close()
+        send(system.supervisor.pid, signal.SIGCONT)
+        let_go(matchers)
+        expect(system.finish()["restarts"] >= len(ledger), "the dead ledger was not mended")
+    finally:
+        system.destroy()
+
+
+def debugger(place, seconds):
+    """gdb attaches to each process in turn, holds it, and lets it go."""
+    if shutil.which("gdb") is None:
+        raise Skipped("gdb is not installed")
+    system = start_orders(place)
+    try:
+        matchers = hold(system)
+        victims = [("supervisor", system.supervisor.pid), *system.pids().items()]
+        for name, pid in victims:
+            if pid in matchers:
+                send(pid, signal.SIGCONT)
+            answer = place.call("gdb", "-nx", "-batch", "-p", pid, "-ex",
+                                f"shell sleep {min(seconds, 5)}", "-ex", "detach")
+            if "ptrace" in answer.stderr and "not permitted" in answer.stderr:
+                raise Skipped("ptrace is not permitted")
+            expect("detached" in answer.stdout or not lives(pid), f"gdb on {name}: {answer}")
+        let_go(matchers)
+        expect(system.finish()["restarts"] == 0, "somebody was restarted")
+    finally:
+        system.destroy()
+
+
+def starved_workers(place, seconds):
+    """Out of memory, as a limit on a worker's own memory: it dies, its successors die while they
+    start, and the first that gets its memory goes on with the work."""
+    count = place.dir / "starts"
+    wrapper = place.dir / "starved_matcher"
+    wrapper.write_text(f"""#!/bin/sh
+echo x >>{count}
+case $(wc -l <{count}) in
+  1 | 2) ;;
+  3 | 4) ulimit -d 64 ;;
+  5 | 6) ulimit -d 140 ;;
+  7 | 8) ulimit -d 180 ;;
+esac
+exec {place.bin}/orders_matcher
+""")
+    wrapper.chmod(0o755)
+    topology = place.dir / "starved.toml"
+    topology.write_text(place.topology("orders").read_text().replace(
+        'program = "orders_matcher"', f'program = "{wrapper}"'))
+    system = start_orders(place, topology=topology)
+    try:
+        for pid in members(system, "matcher"):
+            # The next page of heap that it asks for is refused.
+            resource.prlimit(pid, resource.RLIMIT_DATA, (0, 0))
+            send(pid, signal.SIGKILL)
+        report = system.finish()
+        expect(report["restarts"] >= 6, f"only {report['restarts']} restarts")
+    finally:
+        system.destroy()
+
+
+def few_descriptors(place, seconds):
+    """A supervisor with too few descriptors does the job or says in one line why not; one that
+    runs out of them while it runs neither hangs nor spins."""
+    data = place.orders(2, 2_000, 3)
+    place.oracle("orders", data)
+    outcomes = {}
+    for limit in range(3, 40):
+        system = System(place, "orders", data)
+        try:
+            system.start(wrap=["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"])
+            try:
+                system.supervisor.wait(30)
+            except subprocess.TimeoutExpired:
+                raise Failure(f"hangs with {limit} descriptors") from None
+            code = system.supervisor.returncode
+            outcomes[code] = outcomes.get(code, 0) + 1
+            if code == 0:
+                system.judge()
+                continue
+            expect(code in (1, 2, 127), f"{limit} descriptors: exit code {code}: {system.said()}")
+            lines = system.said()[1].strip().splitlines()
+            expect(len(lines) == 1, f"{limit} descriptors: {lines}")
+            system.expect_nothing_left()
+        finally:
+            system.destroy()
+    expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
+
+    system = start_orders(place)
+    try:
+        matchers = hold(system)
+        pid = system.supervisor.pid
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, used))
+        before = cpu_seconds(pid)
+        for _ in range(5):
+            place.cyto("status", system.name, "--json")
+        callers = []
+        path = next(place.runtime.rglob(system.name + ".sock"))
+        for _ in range(20):
+            caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            caller.connect(str(path))
+            callers.append(caller)
+        time.sleep(1)
+        expect(cpu_seconds(pid) - before < 0.5, "a supervisor without descriptors spins")
+        for caller in callers:
+            caller.close()
+        for each in members(system, "ledger"):
+            send(each, signal.SIGKILL)
+        let_go(matchers)
+        try:
+            system.supervisor.wait(30)
+        except subprocess.TimeoutExpired:
+            raise Failure("hangs without descriptors") from None
+        if system.supervisor.returncode == 0:
+            system.judge()
+        else:
+            lines = system.said()[1].strip().splitlines()
+            expect(system.supervisor.returncode == 1 and len(lines) == 1, f"{lines}")
+            system.expect_nothing_left()
+    finally:
+        system.destroy()
+
+
+def no_memory(place, seconds):
+    """Memory that is not there is refused in words when the system is created: never SIGBUS."""
+    data = place.orders(2, 2_000, 3)
+    place.oracle("orders", data)
+    available = int(pathlib.Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
+    system = System(place, "orders", data, ["--set", "cells_bytes=16GiB", "--set",
+                                            f"matchers={3 + available // (16 << 20)}"])
+    try:
+        system.start()
+        code = system.supervisor.wait(30)
+        text = system.said()[1]
+        expect(code == 2 and text.count("bytes") >= 2, f"too much memory: {code} {text}")
+        system.expect_nothing_left()
+    finally:
+        system.destroy()
+    limits = [f"-v {kib}" for kib in [8_000, 20_000, 60_000, 70_000, 80_000, 90_000, 120_000,
+                                      160_000, 200_000]]
+    limits += ["-f 0", "-f 1000", "-f 100000", "-d 100", "-d 400", "-d 1000"]
+    outcomes = {}
+    for limit in limits:
+        system = System(place, "orders", data)
+        try:
+            # Standard error of a shell that cannot even start the program is no error of ours.
+            system.start(wrap=["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"])
+            try:
+                code = system.supervisor.wait(60)
+            except subprocess.TimeoutExpired:
+                raise Failure(f"hangs with ulimit {limit}: {system.said()}") from None
+            outcomes[code] = outcomes.get(code, 0) + 1
+            if code == 0:
+                system.judge()
+                continue
+            expect(code in (1, 2, 127), f"ulimit {limit}: {code} {system.said()}")
+            system.expect_nothing_left()
+        finally:
+            system.destroy()
+    expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
+
+
+def become(pid):
+    """Makes a process that has this number. Only the first process of a PID namespace may."""
+    for _ in range(100):
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        stranger = subprocess.Popen(["sleep", "1000"])
+        if stranger.pid == pid:
+            return stranger
+        stranger.kill()
+        stranger.wait()
+    raise Failure(f"no process got number {pid}")
+
+
+def reused_numbers_inside(place):
+    """The supervisor, a worker and the worker that was its latest child die together, and strangers
+    get their numbers: the next supervisor neither adopts nor harms them."""
+    system = start_orders(place)
+    strangers = []
+    try:
+        matchers = hold(system)
+        supervisor = system.supervisor.pid
+        dead = members(system, "ledger") + members(system, "source")
+        send(supervisor, signal.SIGKILL)
+        for pid in dead:
+            send(pid, signal.SIGKILL)
+        system.supervisor.wait()
+        wait_until(lambda: (system.reap(), all(stat_of(pid) is None for pid in dead))[1],
+                   what="the end of the dead")
+        strangers = [become(pid) for pid in [supervisor, *dead]]
+        system.start()
+        status = wait_until(lambda: [each for each in [system.status()] if each and
+                                     each["supervisor_pid"] == system.supervisor.pid],
+                            what="adoption")[0]
+        expect(status["adoptions"] == 1, f"not adopted: {status}")
+        system.wait_ready()
+        now = system.pids()
+        expect(members(system, "matcher") == matchers, f"{matchers} were replaced: {now}")
+        expect(not set(now.values()) & {each.pid for each in strangers}, f"adopted: {now}")
+        let_go(matchers)
+        system.finish()
+        expect(all(each.poll() is None for each in strangers), "a stranger was killed")
+    finally:
+        for each in strangers:
+            each.kill()
+            each.wait()
+        system.destroy()
+
+
+def reused_numbers(place, seconds):
+    """In a PID namespace, where a number can be given out again at will."""
+    if os.geteuid() != 0:
+        raise Skipped("only root can choose process numbers")
+    test = place.call("unshare", "--pid", "--fork", "--mount-proc", "true")
+    if test.returncode != 0:
+        raise Skipped(test.stderr.strip())
+    answer = place.call("unshare", "--pid", "--fork", "--mount-proc", sys.executable, __file__,
+                        "--bin", place.bin, "--inside")
+    expect(answer.returncode == 0, answer.stdout + answer.stderr)
+
+
+BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,
+         reused_numbers]
+
+
+def attempt(place, name, blow, *arguments):
+    begin = time.monotonic()
+    try:
+        blow(place, *arguments)
+        verdict = "survived"
+    except Skipped as reason:
+        verdict = f"skipped: {reason}"
+    except Failure as failure:
+        verdict = f"FAILED: {failure}"
+    print(f"blows: {name}: {verdict} ({time.monotonic() - begin:.1f} s)", flush=True)
+    return not verdict.startswith("FAILED")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", default=SOURCE / "build/release/bin")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        choices=[[], *(each.__name__ for each in BLOWS)])
+    given = parser.parse_args()
+    become_subreaper()
+    place = Place(given.bin)
+    try:
+        if given.inside:
+            return 0 if attempt(place, "inside", reused_numbers_inside) else 1
+        chosen = [each for each in BLOWS if not given.names or each.__name__ in given.names]
+        results = [attempt(place, each.__name__, each, 30 if given.long else 0.5)
+                   for each in chosen]
+        return 0 if all(results) else 1
+    finally:
+        place.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
