@@ -8,6 +8,7 @@ machine does not allow says why it is skipped. Exit code 1, and what differed, i
 """
 
 import argparse
+import fcntl
 import os
 import pathlib
 import resource
@@ -344,8 +345,53 @@ def reused_numbers(place, seconds):
     expect(answer.returncode == 0, answer.stdout + answer.stderr)
 
 
+def dying_holder(place, seconds):
+    """A worker that dies while the next supervisor takes the memory over from it has no descriptors
+    any more to take the kept input from; here a process stands for it that has lost just that."""
+    asked, ask = os.pipe()
+    # Forked first, so that its number is lower and it is looked at first.
+    holder = os.fork()
+    if holder == 0:
+        try:
+            worker = int(os.read(asked, 32))
+            opened = [os.open(f"/proc/{worker}/fd/{each}", os.O_RDWR) for each in [3, 4]]
+            high = [fcntl.fcntl(each, fcntl.F_DUPFD, 50) for each in opened]
+            os.closerange(3, 50)
+            os.dup2(high[0], 3)
+            os.dup2(high[1], 4)
+            os.closerange(50, 100)
+            signal.pause()
+        finally:
+            os._exit(0)
+    system = System(place, "orders", place.orders(1, 60_000, 40), small_lanes("orders"), stdin=True)
+    try:
+        system.start()
+        system.wait_ready()
+        matchers = hold(system)
+        expect(holder < min(matchers), "the holder would not be looked at first")
+        os.write(ask, str(matchers[0]).encode())
+        wait_until(lambda: system.holds_memory(holder), what="a second holder")
+        system.kill_supervisor()
+        system.start()
+        system.wait_ready()
+        for pid in members(system, "source"):
+            send(pid, signal.SIGKILL)
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+        holder = 0
+        let_go(matchers)
+        system.finish()
+    finally:
+        if holder:
+            os.kill(holder, signal.SIGKILL)
+            os.waitpid(holder, 0)
+        os.close(asked)
+        os.close(ask)
+        system.destroy()
+
+
 BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,
-         reused_numbers]
+         reused_numbers, dying_holder]
 
 
 def attempt(place, name, blow, *arguments):
