@@ -243,10 +243,10 @@ class System:
         self.supervisor.kill()
         self.supervisor.wait()
 
-    def finish(self):
+    def finish(self, seconds=LIMIT_SECONDS):
         """Waits for the end and judges it. Returns the report of the last supervisor."""
         try:
-            self.supervisor.wait(LIMIT_SECONDS)
+            self.supervisor.wait(seconds)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name} hangs: {self.status()}") from None
         return self.judge()
