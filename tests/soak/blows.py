@@ -284,6 +284,19 @@ def no_memory(place, seconds):
     expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
 
 
+def nothing_to_do(place, seconds):
+    """A job that is over before its workers are there ends with what their setup has made."""
+    data = place.dir / "no-orders"
+    data.write_text("")
+    for _ in range(10):
+        system = System(place, "orders", data)
+        try:
+            system.start()
+            system.finish()
+        finally:
+            system.destroy()
+
+
 def become(pid):
     """Makes a process that has this number. Only the first process of a PID namespace may."""
     for _ in range(100):
@@ -389,7 +402,7 @@ def dying_holder(place, seconds):
 
 
 BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,
-         reused_numbers, dying_holder]
+         reused_numbers, dying_holder, nothing_to_do]
 
 
 def attempt(place, name, blow, *arguments):
