@@ -5,7 +5,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,7 +24,6 @@ constexpr std::size_t fds_max = 4;
 constexpr int vanish_ms = 2000;
 constexpr int claim_tries = 200;
 constexpr int claim_pause_ms = 10;
-constexpr time_t door_seconds = 1;
 
 void make_folder(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -67,9 +65,6 @@ sockaddr_un address_of(const std::string& path) {
 file make_socket() {
   file made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!made) throw_errno(errno, error_code::failed, "socket", "cannot be made");
-  // A supervisor that is stopped lets nobody in: whoever finds its door full waits so long at most.
-  const timeval patience{door_seconds, 0};
-  setsockopt(made.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return made;
 }
 
