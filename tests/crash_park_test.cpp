@@ -183,7 +183,7 @@ class parking {
 };
 
 std::chrono::seconds time_limit() { return std::chrono::seconds(is_full() ? 1800 : 100); }
-std::uint64_t stride() { return is_full() ? 1 : sanitized ? 16 : 3; }
+std::uint64_t stride() { return is_full() ? 1 : sanitized ? 24 : 3; }
 
 // From the message in its lane until it sleeps itself, through the turn, the bells it rings and
 // the bell it hangs up.
@@ -274,7 +274,7 @@ TEST(CrashPark, AMessageThatComesAsAWorkerFallsAsleepWakesIt) {
   std::unique_ptr<successor> sleeper;
   std::uint64_t number = 0;
   bool was_asleep = false;
-  const std::uint64_t pace = is_full() ? 1 : sanitized ? 60 : 4;
+  const std::uint64_t pace = is_full() ? 1 : sanitized ? 120 : 4;
   for (std::uint64_t k = 0; !was_asleep; k += pace) {
     stepped_child child([&] { sleeper = std::make_unique<successor>(at.where()); },
                         [&] {

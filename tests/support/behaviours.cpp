@@ -61,10 +61,8 @@ void warm_up(world& in, const std::string& message) {
   in.add("warm", 1);
 }
 void fill_indexes(world& in, const std::string& message) {
-  for (int i = 0; i < 123; ++i) {
-    in.insert("names", message + std::to_string(i));
-    in.add("cell " + std::to_string(i), 1);
-  }
+  for (int i = 0; i < 127; ++i) in.insert("names", message + std::to_string(i));
+  for (int i = 0; i < 125; ++i) in.add("cell " + std::to_string(i), 1);  // With two others.
 }
 void fill_lane(world& in, const std::string& message) {
   for (int i = 0; i < 60; ++i) in.send(1, message);
