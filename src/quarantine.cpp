@@ -235,6 +235,9 @@ std::vector<quarantined> quarantine_of(const segment& from, std::uint32_t slot_i
       refuse("its lengths make no sense");
     }
     next.type[sizeof next.type - 1] = '\0';
+    for (char& each : next.type) {
+      if (each != '\0' && (each < ' ' || each > '~')) each = '?';
+    }
     const std::byte* payload = copy.data() + at + sizeof(quarantined_record);
     next.bytes.assign(payload, payload + next.size);
     at += quarantined_bytes(next.size);

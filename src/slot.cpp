@@ -41,6 +41,13 @@ slot::slot(const segment& from, std::uint32_t index)
                   "their account leads out of their memory", "it was overwritten",
                   "stop the system and start it again");
     }
+    const std::uint64_t held =
+        own_->quarantine.own_current(own_->commit.own())[quarantine_where] >> 1;
+    if (held > mine.quarantine_bytes || held % line_bytes != 0) {
+      throw error(error_code::failed, "quarantine of worker " + std::string(mine.name),
+                  "its account leads out of it", "it was overwritten",
+                  "stop the system and start it again");
+    }
   } catch (const error& failure) {
     leave_failure(failure.code(), failure.what());
     throw;

@@ -243,7 +243,10 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
   if (commit > stamp_max) refuse_control(from, slot_index);
   own.root.wipe(commit);
   own.quarantine.wipe(commit);
-  if (own.root.current(commit) == versioned<7>::none) refuse_control(from, slot_index);
+  if (own.root.current(commit) == versioned<7>::none ||
+      own.quarantine.current(commit) == versioned<7>::none) {
+    refuse_control(from, slot_index);
+  }
   const std::uint64_t end = own.root.own_current(commit)[0];
   const std::uint64_t listed = std::min<std::uint64_t>(own.touched_count.observe(), touched_max);
   if (arena != nullptr) wipe_touched(own, arena, entry.arena_bytes, listed, commit, end);

@@ -83,9 +83,9 @@ class Hostile : public testing::Test {
     void stop() {
       const mapping board_pages = where->map_board();
       const mapping bells = where->map_doorbells();
-      reinterpret_cast<board*>(board_pages.data())
-          ->phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
+      auto* orders = reinterpret_cast<board_slot*>(board_pages.data() + sizeof(board));
       for (std::uint32_t i = 0; i < where->slot_count(); ++i) {
+        orders[i].order.publish(static_cast<std::uint32_t>(system_phase::stopping));
         wake(reinterpret_cast<doorbell_line*>(bells.data())[i]);
       }
     }

@@ -41,7 +41,8 @@ TEST_F(HostileWorker, FailsAJobOnceInWordsAndWritesNoTable) {
   for (int seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const outcome end = cyto(system(seed, "20000"));
-    EXPECT_EQ(end.exit_code, 1) << end.err;
+    // What was scribbled may look like a message of a type that nobody handles.
+    EXPECT_TRUE(end.exit_code == 1 || end.exit_code == 2) << end.exit_code << end.err;
     EXPECT_EQ(lines_of(end.err).size(), 1U) << end.err;
     EXPECT_NE(end.err.find("mad/0"), std::string::npos) << end.err;
     EXPECT_FALSE(std::filesystem::exists(table_path()));
@@ -65,12 +66,14 @@ TEST_F(HostileWorker, DoesNotKeepTheRestFromGoingOn) {
     const std::uint64_t before = taken(lost);
     wait_for_status(job, [&](const json& now) { return taken(now) > before + 1000; });
     // Tools neither crash nor hang on it.
-    EXPECT_EQ(cyto({"status", name()}).exit_code, 0);
+    const outcome seen = cyto({"status", name()});
+    EXPECT_EQ(seen.exit_code, 0) << seen.err;
     EXPECT_LE(static_cast<unsigned>(cyto({"audit", name(), "--json"}).exit_code), 1U);
     EXPECT_EQ(cyto({"ps"}).out, name() + "\n");
     EXPECT_EQ(cyto({"stop", name()}).exit_code, 0);
     const outcome end = job.wait();
-    EXPECT_TRUE(end.exit_code == 1 || end.exit_code == 4) << end.exit_code << end.err;
+    EXPECT_TRUE(end.exit_code == 1 || end.exit_code == 2 || end.exit_code == 4)
+        << end.exit_code << end.err;
     EXPECT_EQ(lines_of(end.err).size(), 1U) << end.err;
     expect_nothing_left();
   }
