@@ -4,8 +4,8 @@
 #
 #   tests/crash.sh [PRESET]        # release, as what is installed; or dev
 #
-# One line for each test, and their sum. Takes some ten minutes on two cores. Exit code 1 if any
-# point lost, doubled or showed something.
+# One line for each test, and their sum. Takes up to half an hour on two cores, most of it ptrace.
+# Exit code 1 if any point lost, doubled or showed something.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset="${1:-release}"
