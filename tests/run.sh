@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs all that decides whether cyto is in order, or the named parts of it.
 #
-#   tests/run.sh [format|tidy|asan|tsan|fuzz|plain]...
+#   tests/run.sh [format|tidy|analyze|asan|tsan|fuzz|plain]...
 #
 #   format  the sources stand as clang-format would put them
 #   tidy    clang-tidy finds nothing in the library, the tools and the examples
+#   analyze the same with clang's static analyzer, which takes three times as long; not by default
 #   asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan    the tests under ThreadSanitizer
 #   fuzz    each fuzz target over its corpus, and a few seconds more
@@ -12,9 +13,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_parts=(format tidy asan tsan fuzz plain)
+all_parts=(format tidy analyze asan tsan fuzz plain)
 parts=("$@")
-((${#parts[@]})) || parts=("${all_parts[@]}")
+((${#parts[@]})) || parts=(format tidy asan tsan fuzz plain)
 for part in "${parts[@]}"; do
   [[ " ${all_parts[*]} " == *" $part "* ]] || {
     echo "run.sh: '$part' is no part; parts: ${all_parts[*]}" >&2
@@ -54,12 +55,21 @@ run_format() {
 }
 
 run_tidy() {
+  tidy '--checks=-clang-analyzer-*'
+}
+
+run_analyze() {
+  tidy
+}
+
+# With the checks of .clang-tidy and the given options.
+tidy() {
   # Only what flatc generates must be there; cyto and the examples know how to make it.
   configure release && quietly build/build-release.log cmake --build build/release || return 1
   # The compile commands are for gcc, some of whose warnings clang does not know.
   if ! find src tools examples -name '*.cpp' -print0 |
     xargs -0 -n 1 -P "$jobs" \
-      clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option \
+      clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option "$@" \
       >build/tidy.log 2>&1; then
     # What clang-tidy counts are mostly the suppressed warnings of other people's headers.
     grep -v ' warnings\? generated\.$' build/tidy.log
