@@ -120,12 +120,12 @@ bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
     if (leads_to(input_path, "/memfd:cyto-input")) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
-    // It has died since it was found. Another one has what was kept, or none is left.
-    if (needs_input && !kept_input) {
-      close(fd);
-      continue;
-    }
-    take(segment::attach(fd), plan,
+    segment found = segment::attach(fd);
+    // It has died since it was found: another one has what was kept, or none is left. One that was
+    // given another input is not passed over: take() refuses it.
+    const bool is_same = found.header().fingerprint == plan.fingerprint;
+    if (is_same && needs_input && !kept_input) continue;
+    take(std::move(found), plan,
          "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
              "`");
     if (kept_input) input = std::move(kept_input);
