@@ -209,7 +209,9 @@ def few_descriptors(place, seconds):
             system.destroy()
     expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
 
-    system = start_orders(place)
+    # A start that fails counts as a death: with a soak's patience it would be tried for ever.
+    restart = "intensity = 5\nperiod_ms = 10000\n"
+    system = start_orders(place, topology=place.topology("orders", restart))
     try:
         matchers = hold(system)
         pid = system.supervisor.pid
@@ -282,6 +284,26 @@ def no_memory(place, seconds):
         finally:
             system.destroy()
     expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
+
+
+def other_input(place, seconds):
+    """A command with standard input beside workers that read a file is refused, and they live."""
+    system = start_orders(place)
+    try:
+        matchers = hold(system)
+        before = system.pids()
+        system.kill_supervisor()
+        with open(system.data, "rb") as source:
+            command = ["-" if each == system.data else each for each in system.command]
+            again = place.call(*command, stdin=source)
+        expect(again.returncode == 2, f"another input: {again}")
+        system.start()
+        system.wait_ready()
+        expect(system.pids() == before, f"{before} became {system.pids()}")
+        let_go(matchers)
+        system.finish()
+    finally:
+        system.destroy()
 
 
 def nothing_to_do(place, seconds):
@@ -402,7 +424,7 @@ def dying_holder(place, seconds):
 
 
 BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,
-         reused_numbers, dying_holder, nothing_to_do]
+         reused_numbers, dying_holder, other_input, nothing_to_do]
 
 
 def attempt(place, name, blow, *arguments):

@@ -140,7 +140,7 @@ class Place:
             table.write_text(answer.stdout)
         return table.read_text()
 
-    def topology(self, job, restart="intensity = 1000000\nperiod_ms = 1\n"):
+    def topology(self, job, restart="intensity = 1000\nperiod_ms = 1\n"):
         """The example's topology; the blows of a soak are more than a job usually bears."""
         path = self.dir / f"{job}.toml"
         text = (SOURCE / f"examples/{job}/{job}.toml").read_text()
