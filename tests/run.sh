@@ -92,6 +92,7 @@ run_tsan() {
   # What a program under ThreadSanitizer writes there as it starts stays if it is killed just then.
   local temporary status=0
   temporary="$(mktemp -d)"
+  chmod 755 "$temporary"  # As /tmp lets everybody through.
   TMPDIR="$temporary" "${steady[@]}" ctest --preset tsan -j2 || status=$?
   rm -rf "$temporary"
   return "$status"
