@@ -156,21 +156,21 @@ void supervisor::state::died(std::uint32_t slot) {
     }
     it.process = file();
     how.how = "lost its slot";
-  } else if (ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_spoiled && !is_plain(slot)) {
-    // What it would go on with was overwritten: it is not started again, the rest goes on.
-    const std::uint32_t bytes =
-        std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
-    inspector.lose(*where, slot, std::string(own.failure_text, bytes));
-    how.prevent = true;
-    tree->ended(slot, how, now_ns());
-    return;
   } else if (!tree->is_stopping() && !is_plain(slot)) {
     const bool left_failure =
         own.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
         own.pid.observe() == static_cast<std::uint32_t>(it.pid);
+    const std::uint32_t bytes =
+        std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
+    if (left_failure && ours && WIFEXITED(status) && WEXITSTATUS(status) == exit_spoiled) {
+      // What it would go on with was overwritten: it is not started again, the rest goes on.
+      inspector.lose(*where, slot, std::string(own.failure_text, bytes));
+      inspect_at = now_ns();
+      how.prevent = true;
+      tree->ended(slot, how, now_ns());
+      return;
+    }
     if (left_failure) {
-      const std::uint32_t bytes =
-          std::min<std::uint32_t>(own.failure_bytes.observe(), failure_bytes_max);
       const auto with = static_cast<error_code>(own.failure_code.observe());
       fail(with == error_code::bad_input ? with : error_code::failed,
            std::string(own.failure_text, bytes));

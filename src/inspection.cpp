@@ -51,7 +51,8 @@ void inspection::tell(error_code code, std::string text) {
 void inspection::lose(const segment& of, std::uint32_t slot, const std::string& why) {
   slots_.resize(of.slot_count());
   slots_[slot].lost = true;
-  tell(error_code::failed, why);
+  tell(error_code::failed,
+       why.empty() ? "worker " + std::string(of.slot(slot).name) + ": refuses its memory" : why);
 }
 
 void inspection::look_at_slot(const segment& of, std::uint32_t index) {

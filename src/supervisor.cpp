@@ -105,7 +105,8 @@ void supervisor::state::inspect(instant now) {
   inspector.look(*where);
   if (inspector.is_over()) fail(inspector.loss_code(), inspector.loss());
   const bool is_calm = inspector.loss().empty() && !inspector.has_moved();
-  inspect_every = is_calm ? std::min(2 * inspect_every, inspect_last) : inspect_first;
+  inspect_every =
+      is_calm ? std::clamp(2 * inspect_every, inspect_first, inspect_last) : inspect_first;
   inspect_at = now + inspect_every;
 }
 

@@ -77,6 +77,28 @@ TEST_F(Supervision, WhatAProcessHasStartedGoesWithIt) {
   EXPECT_TRUE(next.wait_for_end(default_deadline));
 }
 
+// How often the process has given up the core, or was made to.
+std::uint64_t switches_of(pid_t pid) {
+  std::uint64_t sum = 0;
+  for (const std::string& line : lines_of(read_file("/proc/" + std::to_string(pid) + "/status"))) {
+    const std::size_t at = line.find("ctxt_switches:");
+    if (at != line.npos) sum += std::stoull(line.substr(at + 14));
+  }
+  return sum;
+}
+
+TEST_F(Supervision, SupervisorOfAnIdleSystemSleeps) {
+  process system = start_system(plain("a", lives));
+  wait_for_workers(system);
+  process_ref(system.pid()).wait_for_end(100ms);
+  const std::uint64_t before = switches_of(system.pid());
+  EXPECT_FALSE(process_ref(system.pid()).wait_for_end(500ms));
+  EXPECT_LE(switches_of(system.pid()) - before, 5U);
+  const std::string stat = read_file("/proc/" + std::to_string(system.pid()) + "/stat");
+  EXPECT_EQ(stat[stat.rfind(')') + 2], 'S');
+  stop(system);
+}
+
 TEST_F(Supervision, OneForAllReplacesAll) {
   process system =
       start_system("restart.strategy = \"one_for_all\"\n" + plain("a", lives) + plain("b", lives));
