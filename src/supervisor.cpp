@@ -86,8 +86,9 @@ void supervisor::state::look_around() {
   const instant now = now_ns();
   for (std::uint32_t i = 0; i < children.size(); ++i) {
     const control& own = where->control_of(i);
-    if (children[i].process && !is_plain(i) &&
-        own.state.observe() == static_cast<std::uint32_t>(slot_state::ready) &&
+    const bool says_ready = own.state.observe() == static_cast<std::uint32_t>(slot_state::ready);
+    if (says_ready) children[i].been_ready = true;
+    if (children[i].process && !is_plain(i) && says_ready &&
         own.pid.observe() == static_cast<std::uint32_t>(children[i].pid)) {
       tree->became_ready(i, now);
     }
@@ -313,10 +314,8 @@ bool supervisor::is_quiet() const {
   // The cells that setup makes belong to the result, even if nobody sent their worker anything.
   // Once is enough: under many kills there may be no moment at which all are ready.
   for (std::uint32_t i = 0; i < state_->children.size(); ++i) {
-    bool& been = state_->children[i].been_ready;
-    been = been ||
-           where().control_of(i).state.observe() == static_cast<std::uint32_t>(slot_state::ready);
-    if (!been && state_->tree->is_wanted(i) && !state_->is_plain(i)) return false;
+    const bool been = state_->children[i].been_ready || state_->tree->is_ready(i);
+    if (!been && state_->tree->is_wanted(i)) return false;
   }
   state_->the_board().watched.publish(1);
   full_fence();  // V2
