@@ -4,6 +4,7 @@
 
 #include "cyto/message.hpp"
 #include "fuzz/input.hpp"
+#include "orders_generated.h"
 #include "stanza_generated.h"
 #include "tick_generated.h"
 #include "trees_generated.h"
@@ -44,6 +45,18 @@ void read_message(const tree::Aligned& message) {
   read_text(message.text());
 }
 
+void read_message(const orders::Order& message) {
+  keep(message.number() + message.price() + message.quantity());
+  read_text(message.symbol());
+}
+void read_message(const orders::Execution& message) {
+  keep(message.first_trade() + message.taker());
+  read_text(message.symbol());
+  if (message.fills() != nullptr) {
+    read_all(message.fills()->Data(), message.fills()->size() * sizeof(orders::Fill));
+  }
+}
+
 template <class T>
 void open_as(const message_view& view) {
   if (const T* message = open_message<T>(view)) read_message(*message);
@@ -81,6 +94,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 3:
       open_as<tree::Node>(view);
+      break;
+    case 4:
+      open_as<orders::Order>(view);
+      break;
+    case 5:
+      open_as<orders::Execution>(view);
       break;
     default:
       open_as<tree::Aligned>(view);
