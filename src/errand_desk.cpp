@@ -42,6 +42,7 @@ bool errand_desk::take(int connection, const packet& request) {
 
 void errand_desk::answer_all() {
   std::erase_if(clients_, [this](const client& each) {
+    if (has_hung_up(each.connection)) return true;
     const std::uint64_t answer = answered(each.slot);
     if (errands_[each.slot].number.own() != static_cast<std::uint32_t>(answer >> 8)) return false;
     send_packet(each.connection.get(),

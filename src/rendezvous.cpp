@@ -226,6 +226,11 @@ bool receive_packet(int from, packet& what, std::vector<file>& fds, int timeout_
   return got == sizeof what && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
+bool has_hung_up(const file& connection) noexcept {
+  pollfd end{connection.get(), POLLRDHUP, 0};
+  return poll(&end, 1, 0) == 1;
+}
+
 int peer_pid(int connection) noexcept {
   ucred peer{};
   socklen_t bytes = sizeof peer;

@@ -50,6 +50,9 @@ bool send_packet(int to, const packet& what, const std::vector<int>& fds) noexce
 // False on time-out, end, or a malformed packet.
 bool receive_packet(int from, packet& what, std::vector<file>& fds, int timeout_ms) noexcept;
 
+// Whether the other side has closed, or will say no more.
+bool has_hung_up(const file& connection) noexcept;
+
 // The process that called listen() on the other side; 0 when unknown.
 int peer_pid(int connection) noexcept;
 

@@ -178,6 +178,8 @@ void supervisor::state::serve(int fd) {
     send_packet(fd, {verb_stop, static_cast<std::int32_t>(getpid())}, {});
     if (phase() == system_phase::running) set_phase(system_phase::draining);
   } else if (sound && (request.verb == verb_retry || request.verb == verb_drop)) {
+    // It keeps the connection under another number, so epoll would not forget this one by itself.
+    epoll_ctl(events.get(), EPOLL_CTL_DEL, fd, nullptr);
     if (!errands->take(fd, request)) send_packet(fd, {verb_refused, 0}, {});
   } else if (sound && take_order(request, given)) {
     const auto found = std::find_if(clients.begin(), clients.end(),
@@ -226,6 +228,7 @@ bool supervisor::state::take_order(const packet& request, const std::vector<file
 void supervisor::state::answer_askers() {
   std::erase_if(askers, [this](const asker& each) {
     if (!each.connection) return false;
+    if (has_hung_up(each.connection)) return true;
     const child& it = children[each.slot];
     if (tree->is_stopping()) {
       send_packet(each.connection.get(), {verb_refused, 0}, {});
@@ -269,7 +272,6 @@ void supervisor::step() {
   std::array<epoll_event, 64> ready{};
   const int count =
       epoll_wait(state_->events.get(), ready.data(), static_cast<int>(ready.size()), 0);
-  if (count <= 0) return;
   for (int i = 0; i < count; ++i) {
     const std::uint64_t what = ready[static_cast<std::size_t>(i)].data.u64;
     std::array<char, 4096> bytes{};
