@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <random>
-#include <string_view>
 #include <utility>
 
 #include "handover.hpp"
@@ -18,21 +17,6 @@ namespace cyto {
 namespace {
 
 static_assert(kept_input_path[sizeof "/proc/self/fd/" - 1] - '0' == input_fd);
-
-// Whether a descriptor's link under /proc begins like that.
-bool leads_to(const std::string& path, std::string_view beginning) {
-  std::array<char, 64> target{};
-  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
-  return length > 0 &&
-         std::string_view(target.data(), static_cast<std::size_t>(length)).starts_with(beginning);
-}
-
-std::string program_of(pid_t pid) {
-  std::array<char, 4096> target{};
-  const std::string path = "/proc/" + std::to_string(pid) + "/exe";
-  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
-  return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : std::string();
-}
 
 }  // namespace
 
@@ -110,14 +94,15 @@ bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
     const std::string input_path = folder + std::to_string(input_fd);
     // A worker, from its first instruction on, has the memory and the pipe at their numbers; a tool
     // that looks at the system has not.
-    if (holder.path != folder + std::to_string(segment_fd) || !leads_to(nudge_path, "pipe:[")) {
+    if (holder.path != folder + std::to_string(segment_fd) ||
+        !link_target(nudge_path).starts_with("pipe:[")) {
       continue;
     }
     file kept_nudge(::open(nudge_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
     const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0 || !kept_nudge) continue;
     file kept_input;
-    if (leads_to(input_path, "/memfd:cyto-input")) {
+    if (link_target(input_path).starts_with("/memfd:cyto-input")) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
     segment found = segment::attach(fd);
@@ -187,7 +172,7 @@ void supervisor::state::adopt_children() {
     }
     // An operator has given it another program than the topology's.
     if (board_of(i).other_program.own() != 0 && children[i].process) {
-      const std::string program = program_of(children[i].pid);
+      const std::string program = link_target("/proc/" + std::to_string(children[i].pid) + "/exe");
       if (access(program.c_str(), X_OK) == 0) children[i].program = program;
     }
     if (board_of(i).kept_down.own() != 0) tree->found_down(i);

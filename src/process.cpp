@@ -67,9 +67,8 @@ bool process_is_stopped(pid_t pid) {
          (text[at + 2] == 'T' || text[at + 2] == 't');
 }
 
-std::string path_of(const file& opened) {
+std::string link_target(const std::string& link) {
   std::array<char, 4096> target{};
-  const std::string link = "/proc/self/fd/" + std::to_string(opened.get());
   const ssize_t length = readlink(link.c_str(), target.data(), target.size());
   return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : std::string();
 }

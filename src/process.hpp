@@ -38,8 +38,8 @@ bool process_lives(pid_t pid);
 // Stopped by a signal or a debugger.
 bool process_is_stopped(pid_t pid);
 
-// What the descriptor leads to, as the kernel names it; empty if it cannot be told.
-std::string path_of(const file& opened);
+// What a link under /proc leads to, as the kernel names it; empty if it cannot be told.
+std::string link_target(const std::string& link);
 
 // The processes of this user that hold a memfd of that tag, and the path of one such descriptor
 // each.

@@ -210,7 +210,8 @@ bool supervisor::state::take_order(const packet& request, const std::vector<file
       break;
     case verb_restart_one: {
       if (!given.empty()) {
-        const std::string path = path_of(given.front());
+        const std::string path =
+            link_target("/proc/self/fd/" + std::to_string(given.front().get()));
         if (access(path.c_str(), X_OK) != 0) return false;
         children[slot].program = path;
         board_of(slot).other_program.publish(1);

@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "cyto/cyto.hpp"
+#include "support/refusal.hpp"
 #include "support/actor.hpp"
 #include "support/files.hpp"
 #include "support/system.hpp"
@@ -29,15 +30,6 @@ namespace {
 
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const error& failure) {
-    return failure.what();
-  }
-  return "not refused";
-}
 
 // ---- one thing at a time ----
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "support/refusal.hpp"
 #include "support/process.hpp"
 #include "support/system.hpp"
 #include "support/watchdog.hpp"
@@ -29,16 +30,6 @@ segment_plan some_plan() {
   plan.slots[1].settings = "key=value\n";
   plan.fingerprint = 42;
   return plan;
-}
-
-// The text of the cyto::error that `act` throws; any other exception ends the test.
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const error& failure) {
-    return failure.what();
-  }
-  return "not refused";
 }
 
 // A memfd with these bytes, sealed or not.
