@@ -91,8 +91,8 @@ TEST(Cursor, ReaderNeverSeesAMixtureNorGoesBackwards) {
   word<std::uint64_t> commit{};
   three record{};
   std::atomic<bool> done = false;
-  std::uint64_t reads = 0;
-  std::uint64_t failed = 0;
+  constexpr std::uint64_t reads_least = 1000;
+  std::atomic<std::uint64_t> reads = 0;
   std::uint64_t wrong = 0;
   std::thread reader([&] {
     std::uint64_t newest = 0;
@@ -100,10 +100,7 @@ TEST(Cursor, ReaderNeverSeesAMixtureNorGoesBackwards) {
     while (!done) {
       three::values values{};
       std::uint64_t seen = 0;
-      if (!record.read(commit, values, seen)) {
-        ++failed;
-        continue;
-      }
+      if (!record.read(commit, values, seen)) continue;
       ++reads;
       const bool whole = values[1] == values[0] * 3 && values[2] == values[0] * 7;
       if (!whole || values[0] < newest || values[0] > seen || seen < newest_commit) ++wrong;
@@ -111,7 +108,8 @@ TEST(Cursor, ReaderNeverSeesAMixtureNorGoesBackwards) {
       newest_commit = seen;
     }
   });
-  for (std::uint64_t stamp = 1; stamp <= rounds; ++stamp) {
+  // The reader may come late: a short writer would be done before it has looked at all.
+  for (std::uint64_t stamp = 1; stamp <= rounds || reads < reads_least; ++stamp) {
     // Not every turn touches the record.
     if (stamp % 3 == 0) {
       commit.publish(stamp);
@@ -133,7 +131,6 @@ TEST(Cursor, ReaderNeverSeesAMixtureNorGoesBackwards) {
   done = true;
   reader.join();
   EXPECT_EQ(wrong, 0U);
-  EXPECT_GT(reads, 0U);
   three::values last{};
   std::uint64_t seen = 0;
   ASSERT_TRUE(record.read(commit, last, seen));
