@@ -19,6 +19,8 @@ namespace {
 
 constexpr int settle_tries = 64;
 constexpr int cell_tries = 1000;
+constexpr int answer_ms = 200;            // A supervisor that is not stopped takes far less.
+constexpr int patient_answer_ms = 5'000;  // For what only the supervisor can give.
 
 const char* text_of(slot_state state) {
   switch (state) {
@@ -237,12 +239,13 @@ segment find_system(const std::string& name) {
   const file connection = connect_to(name);
   packet reply{};
   std::vector<file> fds;
-  if (connection && send_packet(connection.get(), {verb_attach, 0}, {}) &&
-      receive_packet(connection.get(), reply, fds, 5000) && reply.verb == verb_attach &&
-      !fds.empty()) {
-    return segment::attach(fds.front().release());
-  }
-  // No supervisor answers: any worker's descriptor is the same memory.
+  const bool asked = connection && send_packet(connection.get(), {verb_attach, 0}, {});
+  const auto answered = [&](int timeout_ms) {
+    return asked && receive_packet(connection.get(), reply, fds, timeout_ms) &&
+           reply.verb == verb_attach && !fds.empty();
+  };
+  if (answered(answer_ms)) return segment::attach(fds.front().release());
+  // No supervisor answers, or it is stopped: any worker's descriptor is the same memory.
   for (const memfd_holder& holder : find_memfd_holders(memfd_tag(name))) {
     const int fd = ::open(holder.path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
@@ -252,6 +255,8 @@ segment find_system(const std::string& name) {
       continue;  // It is just being made.
     }
   }
+  // Whoever may not look into processes can only ask.
+  if (answered(patient_answer_ms)) return segment::attach(fds.front().release());
   throw error(error_code::no_such_system, "system " + name, "does not run", {},
               "start it with `cyto run`, or see `cyto ps`");
 }
@@ -269,7 +274,7 @@ void stop_system(const std::string& name) {
   const file connection = connect_to(name);
   file supervisor_process;
   if (connection && send_packet(connection.get(), {verb_stop, 0}, {}) &&
-      receive_packet(connection.get(), reply, unwanted, 5000) && reply.verb == verb_stop) {
+      receive_packet(connection.get(), reply, unwanted, patient_answer_ms) && reply.verb == verb_stop) {
     supervisor_process = open_process(reply.value);
   }
   if (supervisor_process) {
