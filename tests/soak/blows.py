@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from system import (SOURCE, Failure, Place, System, become_subreaper, lives, send,
+from system import (SOURCE, Ended, Failure, Place, System, TooLong, become_subreaper, lives, send,
                     stat_of, wait_until)
 
 
@@ -32,25 +32,48 @@ def small_lanes(job):
             "revdeps": ["--set", "update_lane_bytes=4KiB"]}[job]
 
 
-def start_orders(place, orders=60_000, topology=None):
-    """Well under way, and far from its end."""
-    system = System(place, "orders", place.orders(1, orders, 40), small_lanes("orders"),
-                    topology=topology)
-    system.start()
-    system.wait_ready()
-    return system
+def start_held(place, topology=None, stdin=False):
+    """A job that cannot end by itself: its matchers are stopped, and orders wait for them.
+
+    A short job may be nearly over before they are; then a longer one is taken."""
+    orders = 60_000
+    while True:
+        system = System(place, "orders", place.orders(1, orders, 40), small_lanes("orders"),
+                        stdin=stdin, topology=topology)
+        try:
+            system.start()
+            system.wait_ready()
+            if hold(system, orders // 2):
+                return system
+        except Ended:
+            system.judge()
+        except BaseException:
+            system.destroy()
+            raise
+        system.destroy()
+        orders *= 4
 
 
 def members(system, group):
     return [pid for name, pid in system.pids().items() if name.startswith(group + "/")]
 
 
-def hold(system):
-    """Stopped matchers keep the job from its end, whatever else happens meanwhile."""
-    matchers = members(system, "matcher")
-    for pid in matchers:
+def hold(system, orders_most):
+    """Stops the matchers. True once orders wait for each of them and most are still to come."""
+    for pid in members(system, "matcher"):
         send(pid, signal.SIGSTOP)
-    return matchers
+
+    def waiting():
+        if system.supervisor.poll() is not None:
+            raise Ended(system.name)
+        status = system.status()
+        lanes = [each for each in status["lanes"] if "-> matcher/" in each["name"]] if status else []
+        return lanes if lanes and all(each["in_flight"] for each in lanes) else None
+    try:
+        lanes = wait_until(waiting, seconds=5, what="orders that wait")
+    except TooLong:
+        return False  # The source has no more.
+    return sum(each["accepted"] for each in lanes) < orders_most
 
 
 def let_go(pids):
@@ -71,19 +94,24 @@ def cpu_seconds(pid):
 
 def stopped_workers(place, seconds):
     """A stopped worker is waited for, never replaced."""
-    system = start_orders(place)
+    system = start_held(place)
     try:
-        for group in ["source", "matcher", "ledger"]:
+        everybody = system.pids()
+        matchers = members(system, "matcher")
+        # One group after another; as one of them is always stopped, the job cannot end meanwhile.
+        for group in ["source", "ledger"]:
             stopped = members(system, group)
-            if not stopped:
-                continue
             for pid in stopped:
                 send(pid, signal.SIGSTOP)
+            let_go(matchers)
             time.sleep(seconds)
-            if system.supervisor.poll() is None:
-                expect(members(system, group) == stopped, f"{group}: {stopped} were replaced")
+            expect(system.pids() == everybody, f"{group}: {everybody} became {system.pids()}")
+            for pid in matchers:
+                send(pid, signal.SIGSTOP)
             let_go(stopped)
-            system.wait_progress()
+        time.sleep(seconds)
+        expect(system.pids() == everybody, f"matcher: {everybody} became {system.pids()}")
+        let_go(matchers)
         expect(system.finish()["restarts"] == 0, "somebody was restarted")
     finally:
         system.destroy()
@@ -91,19 +119,19 @@ def stopped_workers(place, seconds):
 
 def stopped_supervisor(place, seconds):
     """Workers go on without it; what dies meanwhile is mended afterwards; tools do not hang."""
-    system = start_orders(place)
+    system = start_held(place)
     try:
-        matchers = hold(system)
+        matchers = members(system, "matcher")
         ledger = members(system, "ledger")
+        source = members(system, "source")
         before = system.delivered()
-        send(system.supervisor.pid, signal.SIGSTOP)
-        let_go(matchers)
-        time.sleep(seconds / 10)
-        for pid in matchers:
+        for pid in [system.supervisor.pid, *source]:
             send(pid, signal.SIGSTOP)
-        expect(system.delivered() != before, "nothing was delivered without the supervisor")
+        let_go(matchers)
+        wait_until(lambda: system.delivered() != before, what="a delivery without the supervisor")
         for pid in ledger:
             send(pid, signal.SIGKILL)
+        let_go(source)
         time.sleep(seconds)
         # Callers that nobody lets in fill the door; the next one must not wait for ever.
         path = next(place.runtime.rglob(system.name + ".sock"))
@@ -125,7 +153,6 @@ def stopped_supervisor(place, seconds):
         for caller in callers:
             caller.close()
         send(system.supervisor.pid, signal.SIGCONT)
-        let_go(matchers)
         expect(system.finish()["restarts"] >= len(ledger), "the dead ledger was not mended")
     finally:
         system.destroy()
@@ -135,9 +162,9 @@ def debugger(place, seconds):
     """gdb attaches to each process in turn, holds it, and lets it go."""
     if shutil.which("gdb") is None:
         raise Skipped("gdb is not installed")
-    system = start_orders(place)
+    system = start_held(place)
     try:
-        matchers = hold(system)
+        matchers = members(system, "matcher")
         victims = [("supervisor", system.supervisor.pid), *system.pids().items()]
         # Half a minute of reading symbols is for the long version.
         for name, pid in victims if seconds > 1 else victims[:2]:
@@ -173,7 +200,7 @@ exec {place.bin}/orders_matcher
     topology = place.dir / "starved.toml"
     topology.write_text(place.topology("orders").read_text().replace(
         'program = "orders_matcher"', f'program = "{wrapper}"'))
-    system = start_orders(place, topology=topology)
+    system = start_held(place, topology=topology)
     try:
         for pid in members(system, "matcher"):
             send(pid, signal.SIGKILL)
@@ -212,9 +239,9 @@ def few_descriptors(place, seconds):
 
     # A start that fails counts as a death: with a soak's patience it would be tried for ever.
     restart = "intensity = 5\nperiod_ms = 10000\n"
-    system = start_orders(place, topology=place.topology("orders", restart))
+    system = start_held(place, topology=place.topology("orders", restart))
     try:
-        matchers = hold(system)
+        matchers = members(system, "matcher")
         pid = system.supervisor.pid
         used = len(os.listdir(f"/proc/{pid}/fd"))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, used))
@@ -289,9 +316,9 @@ def no_memory(place, seconds):
 
 def other_input(place, seconds):
     """A command with standard input beside workers that read a file is refused, and they live."""
-    system = start_orders(place)
+    system = start_held(place)
     try:
-        matchers = hold(system)
+        matchers = members(system, "matcher")
         before = system.pids()
         system.kill_supervisor()
         with open(system.data, "rb") as source:
@@ -335,10 +362,10 @@ def become(pid):
 def reused_numbers_inside(place):
     """The supervisor, a worker and the worker that was its latest child die together, and strangers
     get their numbers: the next supervisor neither adopts nor harms them."""
-    system = start_orders(place)
+    system = start_held(place)
     strangers = []
     try:
-        matchers = hold(system)
+        matchers = members(system, "matcher")
         supervisor = system.supervisor.pid
         dead = members(system, "ledger") + members(system, "source")
         send(supervisor, signal.SIGKILL)
@@ -397,11 +424,10 @@ def dying_holder(place, seconds):
             signal.pause()
         finally:
             os._exit(0)
-    system = System(place, "orders", place.orders(1, 60_000, 40), small_lanes("orders"), stdin=True)
+    system = None
     try:
-        system.start()
-        system.wait_ready()
-        matchers = hold(system)
+        system = start_held(place, stdin=True)
+        matchers = members(system, "matcher")
         expect(holder < min(matchers), "the holder would not be looked at first")
         os.write(ask, str(matchers[0]).encode())
         wait_until(lambda: system.holds_memory(holder), what="a second holder")
@@ -421,7 +447,8 @@ def dying_holder(place, seconds):
             os.waitpid(holder, 0)
         os.close(asked)
         os.close(ask)
-        system.destroy()
+        if system is not None:
+            system.destroy()
 
 
 BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,

@@ -25,6 +25,14 @@ class Failure(Exception):
     """What must hold did not."""
 
 
+class TooLong(Failure):
+    """What was waited for did not come."""
+
+
+class Ended(Failure):
+    """The system is gone where it should run."""
+
+
 def become_subreaper():
     """From here on orphans come here; and a word to stop cleans up first."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -87,7 +95,7 @@ def wait_until(condition, seconds=20, what="it"):
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure(f"{what} did not come true within {seconds} s")
+            raise TooLong(f"{what} did not come true within {seconds} s")
         time.sleep(0.002)
 
 
@@ -220,7 +228,7 @@ class System:
     def wait_ready(self):
         def ready():
             if self.supervisor.poll() is not None:
-                raise Failure(f"{self.name} ended too soon: {self.said()}")
+                raise Ended(f"{self.name} ended too soon: {self.said()}")
             status = self.status()
             good = status and all(each["state"] == "ready" for each in status["workers"])
             return status if good else None
