@@ -4,7 +4,7 @@
 // the successor has committed its first turn. Prints for each death a line of: worker, and in
 // microseconds since the SIGKILL: dead (the kernel says so), started (the supervisor has a new
 // process), attached (it holds the slot), ready (recovered and set up), turned (its first turn).
-// Exit codes: 0 done, 1 the system ended before, or a successor did not come within ten seconds.
+// Exit codes: 0 done, 1 a successor did not come within ten seconds, 3 the system ended before.
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -68,6 +68,10 @@ bool kill_and_watch(const cyto::segment& where, std::uint32_t slot, int process,
   return true;
 }
 
+bool has_ended(const cyto::segment& where) {
+  return !cyto::slot_lock::is_held(where, cyto::slot_lock::supervisor);
+}
+
 int measure(const cyto::segment& where, std::uint64_t kills, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (std::uint64_t done = 0; done < kills;) {
@@ -79,13 +83,14 @@ int measure(const cyto::segment& where, std::uint64_t kills, std::uint64_t seed)
     const int process = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
     if (process < 0 || !is_ready(own) || own.pid.observe() != pid) {
       if (process >= 0) close(process);
-      if (!cyto::slot_lock::is_held(where, cyto::slot_lock::supervisor)) return 1;
+      if (has_ended(where)) return 3;
       continue;
     }
     death seen;
     const bool came = kill_and_watch(where, slot, process, seen);
     close(process);
     if (!came) {
+      if (has_ended(where)) return 3;
       std::cerr << "soak_recovery: " << where.slot(slot).name << " did not come back\n";
       return 1;
     }
