@@ -119,6 +119,10 @@ for part in "${all_parts[@]}"; do
   if [[ "$part" != plain ]]; then echo "== $part: $verdict in $((SECONDS - began)) s"; fi
 done
 if ((${#failed[@]})); then
+  for part in "${failed[@]}"; do
+    list="build/${part/plain/release}/Testing/Temporary/LastTestsFailed.log"
+    [[ ! -s "$list" ]] || sed "s/^[0-9]*:/run.sh: $part: failed: /" "$list" >&2
+  done
   echo "run.sh: failed: ${failed[*]}" >&2
   exit 1
 fi

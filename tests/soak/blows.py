@@ -67,7 +67,8 @@ def hold(system, orders_most):
         if system.supervisor.poll() is not None:
             raise Ended(system.name)
         status = system.status()
-        lanes = [each for each in status["lanes"] if "-> matcher/" in each["name"]] if status else []
+        all_lanes = status["lanes"] if status else []
+        lanes = [each for each in all_lanes if "-> matcher/" in each["name"]]
         return lanes if any(each["in_flight"] for each in lanes) else None
     try:
         lanes = wait_until(waiting, seconds=5, what="orders that wait")
