@@ -31,7 +31,7 @@ void supervisor::state::open_system(const supervisor_options& options) {
   }
   segment_plan plan = plan_of(of);
   plan.memfd_tag = memfd_tag(of.name);
-  for (const worker_spec& spec : of.workers) specs.insert(specs.end(), spec.count, &spec);
+  for (const worker_spec& spec : of.workers) specs.insert(specs.end(), spec.places(), &spec);
   children.resize(specs.size());
   for (std::size_t i = 0; i < children.size(); ++i) children[i].program = specs[i]->program;
   events = file(epoll_create1(EPOLL_CLOEXEC));
@@ -80,8 +80,17 @@ void supervisor::state::begin() {
     set_phase(system_phase::running);
   } else {
     the_board().started_ns.publish(static_cast<std::uint64_t>(now));
+    for (std::uint32_t i = 0; i < children.size(); ++i) {
+      if (where->slot(i).member < specs[i]->count) continue;
+      stand(i, membership::absent);
+      tree->found_down(i);
+    }
   }
   tree->begin(now);
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    // It was told to stop by the supervisor before, and has been told to go on by set_phase().
+    if (children[i].process && !tree->is_wanted(i)) tree->stop_one(i, now);
+  }
   if (adopted) look_around();  // What was ready before does not say so again.
   settle();
 }
@@ -175,7 +184,10 @@ void supervisor::state::adopt_children() {
       const std::string program = link_target("/proc/" + std::to_string(children[i].pid) + "/exe");
       if (access(program.c_str(), X_OK) == 0) children[i].program = program;
     }
-    if (board_of(i).kept_down.own() != 0) tree->found_down(i);
+    const membership standing = standing_of(i);
+    const bool is_wanted =
+        standing == membership::member || (standing == membership::leaving && children[i].process);
+    if (!is_wanted) tree->found_down(i);
     if (children[i].process) {
       tree->found(i, false);
     } else if (!is_plain(i)) {

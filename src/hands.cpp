@@ -70,7 +70,20 @@ void supervisor::state::tell_to_stop(std::uint32_t slot) {
 void supervisor::state::kill(std::uint32_t slot) { kill_group(children[slot]); }
 
 void supervisor::state::keep_down(std::uint32_t slot, bool down) {
-  board_of(slot).kept_down.publish(down ? 1 : 0);
+  const membership now = standing_of(slot);
+  const bool goes = now == membership::leaving || now == membership::absent;
+  stand(slot, !down ? membership::member : goes ? membership::absent : membership::stopped);
+}
+
+// Whoever waits for room may find some elsewhere now.
+void supervisor::state::stand(std::uint32_t slot, membership how) {
+  if (standing_of(slot) == how) return;
+  board_of(slot).standing.publish(static_cast<std::uint32_t>(how));
+  the_board().standings.publish(the_board().standings.own() + 1);
+  full_fence();
+  for (std::uint32_t i = 0; i < where->lane_count(); ++i) {
+    if (where->lane(i).reader_slot == slot) wake(bell_of(where->lane(i).writer_slot));
+  }
 }
 
 void supervisor::state::remember(const death& one) {

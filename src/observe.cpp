@@ -54,6 +54,11 @@ lane_ends read_ends(const segment& from, const lane_entry& lane) {
   return out;
 }
 
+bool has_messages(const segment& from, const lane_entry& lane) {
+  const lane_ends ends = read_ends(from, lane);
+  return ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2];
+}
+
 lane_status status_of(const segment& from, const lane_entry& lane) {
   lane_status out;
   out.name =
@@ -112,15 +117,22 @@ std::vector<worker_status> workers_of(const segment& from) {
     const bool held = slot_lock::is_held(from, i);
     const bool should_live = state == slot_state::starting || state == slot_state::ready;
     each.state = should_live && !held ? "dead" : text_of(state);
-    if ((entry.flags & slot_is_plain) != 0) {
+    const bool is_plain = (entry.flags & slot_is_plain) != 0;
+    if (is_plain) {
       // It knows nothing of its slot.
       each.pid = board.spawned_pid.observe();
       const bool lives = each.pid != 0 && process_start_time(static_cast<pid_t>(each.pid)) ==
                                               board.spawned_start_time.observe();
-      each.state = lives ? "ready" : board.kept_down.observe() != 0 ? "stopped" : "dead";
+      each.state = lives ? "ready" : "dead";
     } else if (held && board.stalled.observe() != 0) {
       each.state = "stalled";
     }
+    each.standing = static_cast<membership>(board.standing.observe());
+    const bool lives = held || each.state == "ready";
+    if (each.standing == membership::leaving || each.standing == membership::absent) {
+      each.state = lives ? "leaving" : "absent";
+    }
+    if (each.standing == membership::stopped && !lives && is_plain) each.state = "stopped";
     each.is_source = (entry.flags & slot_is_source) != 0;
     each.finished = own.finished.observe() == static_cast<std::uint32_t>(source_end::finished);
     each.incarnation = own.incarnation.observe();
@@ -188,6 +200,15 @@ bool is_quiet(const segment& from) {
   return true;
 }
 
+std::vector<bool> readers_with_work(const segment& from) {
+  std::vector<bool> out(from.slot_count());
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    const lane_entry& lane = from.lane(i);
+    if (!out[lane.reader_slot] && has_messages(from, lane)) out[lane.reader_slot] = true;
+  }
+  return out;
+}
+
 bool has_work(const segment& from, std::uint32_t slot_index) {
   if ((from.slot(slot_index).flags & slot_is_source) != 0 &&
       from.control_of(slot_index).finished.observe() ==
@@ -196,9 +217,7 @@ bool has_work(const segment& from, std::uint32_t slot_index) {
   }
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
-    if (lane.reader_slot != slot_index) continue;
-    const lane_ends ends = read_ends(from, lane);
-    if (ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2]) return true;
+    if (lane.reader_slot == slot_index && has_messages(from, lane)) return true;
   }
   return false;
 }
@@ -274,7 +293,8 @@ void stop_system(const std::string& name) {
   const file connection = connect_to(name);
   file supervisor_process;
   if (connection && send_packet(connection.get(), {verb_stop, 0}, {}) &&
-      receive_packet(connection.get(), reply, unwanted, patient_answer_ms) && reply.verb == verb_stop) {
+      receive_packet(connection.get(), reply, unwanted, patient_answer_ms) &&
+      reply.verb == verb_stop) {
     supervisor_process = open_process(reply.value);
   }
   if (supervisor_process) {
@@ -304,7 +324,8 @@ void stop_system(const std::string& name) {
 
 int order_worker(const std::string& name, std::uint32_t slot_index, worker_order what, int program,
                  int timeout_ms) {
-  static constexpr std::uint32_t verbs[] = {verb_stop_one, verb_start_one, verb_restart_one};
+  static constexpr std::uint32_t verbs[] = {verb_stop_one, verb_start_one, verb_restart_one,
+                                            verb_add_one, verb_remove_one};
   const segment where = find_system(name);
   const std::string thing = "worker " + std::string(where.slot(slot_index).name);
   const file connection = connect_to(name);
@@ -325,7 +346,8 @@ int order_worker(const std::string& name, std::uint32_t slot_index, worker_order
   packet reply{};
   std::vector<file> unwanted;
   if (!receive_packet(connection.get(), reply, unwanted, 0) || reply.verb != said) {
-    throw error(error_code::failed, thing, "the order is refused", "the system is about to end",
+    throw error(error_code::failed, thing, "the order is refused",
+                "the system is about to end, or another order was quicker",
                 "see `cyto status " + name + "`");
   }
   return reply.value;

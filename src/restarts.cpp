@@ -15,7 +15,7 @@ constexpr instant backoff_last = 1'000 * one_ms;
 restart_tree::restart_tree(const topology& of, hands& by, std::vector<death> past,
                            std::uint64_t seed)
     : hands_(by), slots_(0), deaths_(std::move(past)), random_(seed | 1) {
-  for (const worker_spec& each : of.workers) slots_ += each.count;
+  for (const worker_spec& each : of.workers) slots_ += each.places();
   const auto find = [&of](const std::string& name) {
     std::uint32_t index = 0;
     while (index < of.supervisors.size() && of.supervisors[index].name != name) ++index;
@@ -38,7 +38,7 @@ restart_tree::restart_tree(const topology& of, hands& by, std::vector<death> pas
   };
   std::uint32_t slot = 0;
   for (const worker_spec& each : of.workers) {
-    for (std::uint32_t member = 0; member < each.count; ++member, ++slot) {
+    for (std::uint32_t member = 0; member < each.places(); ++member, ++slot) {
       child& made = describe(slot, each);
       made.wait_ready = each.wait_ready;
       made.shutdown_ms = each.shutdown_ms;

@@ -68,7 +68,7 @@ slot::slot(const segment& from, std::uint32_t index)
       turn_->add_output(
           lane_writer({rings_.back().data(), lane.ring_bytes}, outputs[lane.writer_index],
                       from.input_of(lane).read_published, commit),
-          bell[lane.reader_slot], lane.reader_slot);
+          bell[lane.reader_slot], from.board_of(lane.reader_slot).standing, lane.reader_slot);
     }
     if (lane.reader_slot == index) {
       rings_.push_back(from.map_ring(lane, false));

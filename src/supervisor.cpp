@@ -18,7 +18,6 @@
 namespace cyto {
 namespace {
 
-constexpr std::size_t clients_max = 64;
 constexpr instant one_ms = 1'000'000;
 // Between looks for memory that was overwritten, of which nobody would tell. They become rare
 // where nothing moves.
@@ -63,6 +62,7 @@ void supervisor::state::settle() {
   if (failure.empty() && !tree->failure().empty()) {
     failure = tree->failure() + "; see what it says, or raise intensity";
   }
+  see_off_the_leaving(now_ns());
   if (tree->is_stopping() && phase() != system_phase::stopping) {
     the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
   }
@@ -193,58 +193,6 @@ void supervisor::state::serve(int fd) {
     send_packet(fd, {verb_refused, 0}, {});
   }
   std::erase_if(clients, [fd](const file& each) { return each.get() == fd; });
-}
-
-// What an operator wants of one worker.
-bool supervisor::state::take_order(const packet& request, const std::vector<file>& given) {
-  const auto slot = static_cast<std::uint32_t>(request.value);
-  if (slot >= children.size() || tree->is_stopping() || askers.size() >= clients_max) return false;
-  const instant now = now_ns();
-  const pid_t before = children[slot].process ? children[slot].pid : 0;
-  switch (request.verb) {
-    case verb_stop_one:
-      tree->stop_one(slot, now);
-      break;
-    case verb_start_one:
-      tree->start_one(slot, now);
-      break;
-    case verb_restart_one: {
-      if (!given.empty()) {
-        const std::string path =
-            link_target("/proc/self/fd/" + std::to_string(given.front().get()));
-        if (access(path.c_str(), X_OK) != 0) return false;
-        children[slot].program = path;
-        board_of(slot).other_program.publish(1);
-      }
-      tree->restart_one(slot, now);
-      break;
-    }
-    default:
-      return false;
-  }
-  askers.push_back({{}, request.verb, slot, before});
-  return true;
-}
-
-void supervisor::state::answer_askers() {
-  std::erase_if(askers, [this](const asker& each) {
-    if (!each.connection) return false;
-    if (has_hung_up(each.connection)) return true;
-    const child& it = children[each.slot];
-    if (tree->is_stopping()) {
-      send_packet(each.connection.get(), {verb_refused, 0}, {});
-      return true;
-    }
-    if (each.verb == verb_stop_one) {
-      if (it.process) return false;
-      send_packet(each.connection.get(), {each.verb, 0}, {});
-      return true;
-    }
-    const bool replaced = each.verb == verb_start_one || it.pid != each.before;
-    if (!it.process || !replaced || !tree->is_ready(each.slot)) return false;
-    send_packet(each.connection.get(), {each.verb, it.pid}, {});
-    return true;
-  });
 }
 
 supervisor::supervisor(topology of, const supervisor_options& options)

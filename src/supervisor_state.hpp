@@ -1,5 +1,6 @@
 // The inside of a supervisor: the processes of a system, and what the tree of restarts wants done
-// with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes.
+// with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes,
+// orders.cpp what operators want.
 #pragma once
 
 #include <chrono>
@@ -29,6 +30,8 @@ enum event_source : std::uint64_t {
   event_timer,
   event_client = 1 << 12  // Plus the descriptor.
 };
+
+inline constexpr std::size_t clients_max = 64;
 
 inline instant now_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
@@ -75,6 +78,7 @@ struct supervisor::state final : restart_tree::hands {
   instant inspect_at = 0;
   instant inspect_every = 0;
   bool adopted = false;
+  bool seeing_off = false;  // Somebody is leaving.
   std::string failure;
   error_code code = error_code::failed;
 
@@ -87,6 +91,9 @@ struct supervisor::state final : restart_tree::hands {
     return reinterpret_cast<doorbell_line*>(bells.data())[slot];
   }
   bool is_plain(std::size_t slot) const { return specs[slot]->is_plain; }
+  membership standing_of(std::size_t slot) {
+    return static_cast<membership>(board_of(slot).standing.own());
+  }
 
   // adoption.cpp
   void open_system(const supervisor_options& options);
@@ -111,7 +118,15 @@ struct supervisor::state final : restart_tree::hands {
   void died(std::uint32_t slot);
   void kill_group(const child& which) const;
   void kill_all();
+  void stand(std::uint32_t slot, membership how);
   void give_order(std::uint32_t slot, system_phase order);
+
+  // orders.cpp
+  bool take_order(const packet& request, const std::vector<file>& given);
+  bool add_one(std::uint32_t& slot, instant now);
+  bool remove_one(std::uint32_t slot);
+  void see_off_the_leaving(instant now);
+  void answer_askers();
 
   // supervisor.cpp
   void watch(int fd, std::uint64_t what) const;
@@ -123,8 +138,6 @@ struct supervisor::state final : restart_tree::hands {
   void inspect(instant now);
   void accept_client();
   void serve(int fd);
-  bool take_order(const packet& request, const std::vector<file>& given);
-  void answer_askers();
   void arm_timer();
   void settle();
   [[nodiscard]] bool anybody_left() const;

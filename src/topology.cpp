@@ -103,11 +103,18 @@ void check(const topology& of) {
   std::uint64_t slots = 0;
   for (const worker_spec& each : of.workers) {
     check_name("worker name", each.name);
-    if (each.count < 1 || each.count > slot_count_max) {
+    if (each.places() < 1 || each.places() > slot_count_max) {
       throw error(error_code::bad_input, thing + ": worker " + each.name,
-                  "count is " + std::to_string(each.count), "1 to 256 are possible", {});
+                  "count is " + std::to_string(each.places()), "1 to 256 are possible", {});
     }
-    slots += each.count;
+    if (each.count_max != 0 && (each.count_max < each.count || each.is_source)) {
+      throw error(error_code::bad_input, thing + ": worker " + each.name,
+                  "count_max is " + std::to_string(each.count_max),
+                  each.is_source ? "a source cannot be added: each has its part of the input"
+                                 : "count is " + std::to_string(each.count) + " already",
+                  "raise it, or leave it out");
+    }
+    slots += each.places();
     if (find(of, each.name) != &each) {
       throw error(error_code::bad_input, thing, "two workers are called '" + each.name + "'", {},
                   "rename one");
@@ -162,13 +169,13 @@ segment_plan plan_of(const topology& of) {
         settings += "origin of lane_bytes to " + lane.to + "=" + lane.origin + "\n";
       }
     }
-    for (std::uint32_t member = 0; member < spec.count; ++member) {
+    for (std::uint32_t member = 0; member < spec.places(); ++member) {
       plan.slots.push_back(
           {slot_name(spec, member), spec.name, member,
            (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U),
            spec.is_plain ? 0 : spec.cells_bytes, settings, reads ? spec.quarantine_bytes : 0});
     }
-    all += "\n" + spec.name + " " + std::to_string(spec.count) + " " + spec.program + " " +
+    all += "\n" + spec.name + " " + std::to_string(spec.places()) + " " + spec.program + " " +
            std::to_string(spec.cells_bytes) + " " + std::to_string(spec.quarantine_bytes) +
            (spec.is_source ? " source" : "") + (spec.is_plain ? " plain" : "") + " " +
            spec.supervisor + "\n" + settings;
@@ -177,8 +184,8 @@ segment_plan plan_of(const topology& of) {
   const auto first_slot = [&of](const std::string& name) {
     std::uint32_t slot = 0;
     for (const worker_spec& spec : of.workers) {
-      if (spec.name == name) return std::pair{slot, spec.count};
-      slot += spec.count;
+      if (spec.name == name) return std::pair{slot, spec.places()};
+      slot += spec.places();
     }
     return std::pair{0U, 0U};
   };

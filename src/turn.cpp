@@ -36,15 +36,20 @@ void wipe_touched(control& own, std::byte* arena, std::uint64_t arena_bytes, std
 }  // namespace
 
 turn_output& output::any() const noexcept {
-  turn_output* best = members_[0];
-  for (turn_output* each : members_) {
-    if (each->lane.room_seen() > best->lane.room_seen()) best = each;
-  }
-  if (best->lane.room_seen() * 2 >= best->lane.capacity_bytes()) return *best;
-  for (turn_output* each : members_) {
-    if (each->lane.room() > best->lane.room()) best = each;
-  }
-  return *best;
+  const auto best_by = [this](auto room) -> turn_output& {
+    turn_output* best = members_[0];
+    bool best_open = best->is_open();
+    for (turn_output* each : members_) {
+      const bool open = each->is_open();
+      if (open == best_open ? room(each->lane) <= room(best->lane) : best_open) continue;
+      best = each;
+      best_open = open;
+    }
+    return *best;
+  };
+  turn_output& seen = best_by([](const lane_writer& lane) { return lane.room_seen(); });
+  if (seen.lane.room_seen() * 2 >= seen.lane.capacity_bytes()) return seen;
+  return best_by([](lane_writer& lane) { return lane.room(); });
 }
 
 std::uint64_t output::lane_bytes_min() const noexcept {
@@ -65,9 +70,11 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
       quarantine_(own.quarantine.own_current(clock_.commit())) {}
 
 turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
+                              const word<std::uint32_t>& reader_standing,
                               std::uint32_t reader_slot) {
-  outputs_.push_back(std::make_unique<turn_output>(
-      turn_output{lane, &reader_bell, reader_slot, static_cast<std::uint32_t>(outputs_.size())}));
+  outputs_.push_back(
+      std::make_unique<turn_output>(turn_output{lane, &reader_bell, &reader_standing, reader_slot,
+                                                static_cast<std::uint32_t>(outputs_.size())}));
   touched_outputs_.reserve(outputs_.size());
   return *outputs_.back();
 }

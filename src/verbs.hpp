@@ -16,7 +16,9 @@ enum verb : std::uint32_t {
   verb_start_one = 5,
   verb_restart_one = 6,  // With a descriptor: of the program that it runs from now on.
   verb_retry = 7,        // Of a quarantined message: slot << 23 | number; answer: errand_answer.
-  verb_drop = 8
+  verb_drop = 8,
+  verb_add_one = 9,  // As those above about one worker; of the slot's group, one that is absent.
+  verb_remove_one = 10
 };
 
 }  // namespace cyto

@@ -152,9 +152,15 @@ bool worker::resolve_fault(std::size_t handled) {
 void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
   // This worker's own readers' space first: nobody may wait for it while it waits.
   slot_->the_turn().ring_writers();
-  while (to.lane.room() < bytes && phase() != system_phase::stopping) {
+  // When somebody comes or goes, the turn done over may choose another lane.
+  const auto must_wait = [&] {
+    return to.lane.room() < bytes && phase() != system_phase::stopping &&
+           slot_->where().the_board().standings.observe() == standings_seen_;
+  };
+  if (!to.is_open()) tell_supervisor();  // Nobody makes room there unless it is brought back.
+  while (must_wait()) {
     slot_->bell().prepare();
-    if (to.lane.room() < bytes && phase() != system_phase::stopping) {
+    if (must_wait()) {
       slot_->own().parks.stage(slot_->own().parks.own() + 1);
       slot_->bell().wait();
     }
@@ -236,6 +242,14 @@ void worker::say_end(source_end end) noexcept {
   tell_supervisor();
 }
 
+// What waits in the lane of one that is not there brings it back; the supervisor has to be told.
+bool worker::has_sent_to_closed() const noexcept {
+  const auto& outputs = slot_->the_turn().outputs();
+  return std::any_of(outputs.begin(), outputs.end(), [](const auto& each) {
+    return !each->is_open() && each->lane.room() < each->lane.capacity_bytes();
+  });
+}
+
 void worker::sleep() {
   for (int i = 0; i < looks_before_sleep; ++i) {
     if (slot_->incoming().has_any()) return;
@@ -246,7 +260,8 @@ void worker::sleep() {
   if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand()) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
-    if (slot_->where().the_board().watched.observe() != 0 && turns != turns_told_) {
+    const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();
+    if (tells && turns != turns_told_) {
       turns_told_ = turns;
       tell_supervisor();
     }
@@ -269,6 +284,7 @@ void worker::run(int nudge) {
   slot_->set_state(slot_state::ready);
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
+    standings_seen_ = slot_->where().the_board().standings.observe();  // Before any lane is chosen.
     if (!run_errand() && !run_turn() && !produce_turn()) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
   }

@@ -105,14 +105,14 @@ std::map<std::string, structure> structures_of_the_compiler() {
       sizeof(board),
       {CYTO_FIELD(board, phase), CYTO_FIELD(board, watched), CYTO_FIELD(board, supervisor_pid),
        CYTO_FIELD(board, adoptions), CYTO_FIELD(board, started_ns), CYTO_FIELD(board, death_count),
-       CYTO_FIELD(board, deaths)}};
+       CYTO_FIELD(board, standings), CYTO_FIELD(board, deaths)}};
   all["death_entry"] = {sizeof(death_entry),
                         {CYTO_FIELD(death_entry, at_ns), CYTO_FIELD(death_entry, child)}};
   all["board_slot"] = {sizeof(board_slot),
                        {CYTO_FIELD(board_slot, spawned_pid), CYTO_FIELD(board_slot, restarts),
                         CYTO_FIELD(board_slot, spawned_start_time), CYTO_FIELD(board_slot, kills),
                         CYTO_FIELD(board_slot, deaths), CYTO_FIELD(board_slot, last_exit),
-                        CYTO_FIELD(board_slot, order), CYTO_FIELD(board_slot, kept_down),
+                        CYTO_FIELD(board_slot, order), CYTO_FIELD(board_slot, standing),
                         CYTO_FIELD(board_slot, stalled), CYTO_FIELD(board_slot, other_program)}};
   all["version<3>"] = {sizeof(version<3>),
                        {CYTO_FIELD(version<3>, tag), CYTO_FIELD(version<3>, value)}};

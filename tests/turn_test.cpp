@@ -176,6 +176,30 @@ TEST(Turn, RoutesByKeyAndByRoom) {
   EXPECT_THROW(w.to("nobody"), error);
 }
 
+TEST(Turn, PassesOverMembersThatAreStoppedLeavingOrAbsent) {
+  small_system system({"w", "group/0", "group/1", "group/2"}, {{0, 1}, {0, 2}, {0, 3}});
+  slot w(system.where, 0);
+  const output group = w.to("group");
+  const std::uint64_t board_bytes = sizeof(board) + 4 * sizeof(board_slot);
+  const mapping pages = system.where.map(system.where.header().board_offset, board_bytes);
+  auto* standings = reinterpret_cast<board_slot*>(pages.data() + sizeof(board));
+  const auto stand = [&](std::size_t member, membership how) {
+    standings[1 + member].standing.publish(static_cast<std::uint32_t>(how));
+  };
+  for (int i = 0; i < 10; ++i) send(w, 2, std::string(300, 'x'));
+  for (const membership how : {membership::stopped, membership::leaving, membership::absent}) {
+    stand(0, how);
+    stand(1, how);
+    EXPECT_FALSE(group.member(0).is_open());
+    EXPECT_EQ(&group.any(), &group.member(2)) << "although it has least room";
+    stand(1, membership::member);
+    EXPECT_EQ(&group.any(), &group.member(1));
+    EXPECT_EQ(&group.by_key(3), &group.member(0)) << "its name is its";
+  }
+  for (std::size_t each = 0; each < 3; ++each) stand(each, membership::absent);
+  EXPECT_NE(&group.any(), &group.member(2)) << "where nobody is, room counts";
+}
+
 // ---- ghosts ----
 
 // The memory of a system at the moment when slot 0 had sealed its turn but not committed it.

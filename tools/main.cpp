@@ -109,6 +109,9 @@ int command(int argc, char** argv) {
   auto* start_verb = ordering("start", "Start a worker that was stopped or has ended for good");
   auto* restart_verb = ordering("restart", "Replace a worker; it ends its turn, nothing is lost");
   restart_verb->add_option("--exec", order.program, "the program to run from now on");
+  auto* add_verb = ordering("add", "Add a member to a group: the first that is absent");
+  auto* remove_verb = ordering(
+      "remove", "Take a member, or the last of a group, out; it handles what was sent to it first");
   auto* ps_verb = looking("ps", "List the systems that run");
 
   cyto::tools::quarantine_options held;
@@ -158,6 +161,8 @@ int command(int argc, char** argv) {
   using cyto::worker_order;
   if (start_verb->parsed()) return cyto::tools::order(worker_order::start, order);
   if (restart_verb->parsed()) return cyto::tools::order(worker_order::restart, order);
+  if (add_verb->parsed()) return cyto::tools::order(worker_order::add, order);
+  if (remove_verb->parsed()) return cyto::tools::order(worker_order::remove, order);
   if (stop_verb->parsed() && !order.worker.empty()) {
     order.name = name;
     return cyto::tools::order(worker_order::stop, order);

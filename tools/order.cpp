@@ -1,4 +1,4 @@
-// The verbs about one worker: start, restart, stop --worker.
+// The verbs about one worker: start, restart, stop --worker, add, remove.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -95,12 +95,57 @@ std::string program_of(const segment& where, std::uint32_t slot) {
   return text;
 }
 
+bool is_absent(const segment& where, std::uint32_t slot) {
+  return where.board_of(slot).standing.observe() == static_cast<std::uint32_t>(membership::absent);
+}
+
+// The members that an order is about, of those that were named.
+void choose(const segment& where, worker_order what, const std::string& named,
+            std::vector<std::uint32_t>& slots) {
+  const std::string thing = "worker " + named;
+  if (what == worker_order::add) {
+    const bool is_group = named == where.slot(slots.front()).group;
+    std::erase_if(slots, [&](std::uint32_t slot) { return !is_absent(where, slot); });
+    if (slots.empty()) {
+      throw error(error_code::bad_input, thing, is_group ? "all its members are there" : "is there",
+                  "the topology has laid out no more", "raise count_max, and start again");
+    }
+    if (!is_group) {
+      throw error(error_code::bad_input, thing, "is a member", "the first that is absent is added",
+                  "name the group: " + std::string(where.slot(slots.front()).group));
+    }
+    slots.erase(slots.begin() + 1, slots.end());
+    return;
+  }
+  std::erase_if(slots, [&](std::uint32_t slot) { return is_absent(where, slot); });
+  if (slots.empty()) {
+    throw error(error_code::bad_input, thing, "is absent", {}, "add it: see cyto add --help");
+  }
+  if (what != worker_order::remove) return;
+  slots.erase(slots.begin(), slots.end() - 1);
+  if ((where.slot(slots.front()).flags & slot_is_source) != 0) {
+    throw error(error_code::bad_input, thing, "is a source", "nobody would send its part",
+                "let it come to its end, or use cyto stop");
+  }
+}
+
+// Which of its group the supervisor has chosen.
+std::string added_name(const segment& where, std::uint32_t slot, int pid) {
+  const std::string group = where.slot(slot).group;
+  for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
+    const bool started = where.board_of(i).spawned_pid.observe() == static_cast<std::uint32_t>(pid);
+    if (group == where.slot(i).group && started) return where.slot(i).name;
+  }
+  return group;
+}
+
 }  // namespace
 
 int order(worker_order what, const order_options& options) {
   const std::string name = the_system(options.name);
   const segment where = find_system(name);
-  const std::vector<std::uint32_t> slots = slots_of(where, options.worker);
+  std::vector<std::uint32_t> slots = slots_of(where, options.worker);
+  choose(where, what, options.worker, slots);
   const bool is_plain = std::any_of(slots.begin(), slots.end(), [&](std::uint32_t slot) {
     return (where.slot(slot).flags & slot_is_plain) != 0;
   });
@@ -125,6 +170,10 @@ int order(worker_order what, const order_options& options) {
     const int pid = order_worker(name, slot, what, program, order_timeout_ms);
     if (what == worker_order::stop) {
       fmt::print("{} stopped\n", where.slot(slot).name);
+    } else if (what == worker_order::remove) {
+      fmt::print("{} removed\n", where.slot(slot).name);
+    } else if (what == worker_order::add) {
+      fmt::print("{} ready, process {}\n", added_name(where, slot, pid), pid);
     } else {
       fmt::print("{} ready, process {}\n", where.slot(slot).name, pid);
     }

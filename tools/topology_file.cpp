@@ -343,10 +343,11 @@ class reader {
 
   worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name",      "program",     "count",       "source",           "plain",
-          "arguments", "settings",    "cells_bytes", "quarantine_bytes", "supervisor",
-          "restart",   "significant", "shutdown_ms", "wait_ready",       "ready_ms",
-          "stall_ms",  "on_stall",    "success",     "prevent_restart",  "force_restart"});
+         {"name",         "program",   "count",       "count_max",   "source",
+          "plain",        "arguments", "settings",    "cells_bytes", "quarantine_bytes",
+          "supervisor",   "restart",   "significant", "shutdown_ms", "wait_ready",
+          "ready_ms",     "stall_ms",  "on_stall",    "success",     "prevent_restart",
+          "force_restart"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -362,7 +363,8 @@ class reader {
     out.prevent_restart = exits(at, "prevent_restart");
     out.force_restart = exits(at, "force_restart");
     out.program = find_program(at, text(at, "program", "worker " + out.name));
-    out.count = number(at, "count", 1, 1, slot_count_max);
+    out.count_max = number(at, "count_max", 0, 0, slot_count_max);
+    out.count = number(at, "count", 1, out.count_max == 0 ? 1 : 0, slot_count_max);
     out.is_source = yes(at, "source");
     if (const toml::node* arguments = at.get("arguments")) {
       if (!arguments->is_array()) refuse(*arguments, "'arguments' is not a list of texts", {});

@@ -35,8 +35,9 @@ struct worker_status {
   std::string group;
   std::uint32_t pid = 0;
   // empty starting ready stopped failed; stalled: ready, but work waits and no turn has ended for
-  // its stall_ms; dead: nobody holds the slot.
+  // its stall_ms; dead: nobody holds the slot; leaving and absent: see membership.
   std::string state;
+  membership standing = membership::member;
   bool is_source = false;
   bool finished = false;
   std::uint32_t incarnation = 0;
@@ -76,6 +77,8 @@ bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);
 // Whether messages wait for that slot, or it is a source that has not said all.
 bool has_work(const segment& from, std::uint32_t slot_index);
+// By slot: whether messages wait for it.
+std::vector<bool> readers_with_work(const segment& from);
 
 struct cell_view {
   std::string_view name;
@@ -100,10 +103,12 @@ bool is_pair(const segment& from);
 // Lets a system drain and end, and returns when it has. One without a supervisor is ended at once.
 // Throws no_such_system.
 void stop_system(const std::string& name);
-// Has its supervisor stop, start or replace one worker, and returns when that is so: the pid of the
-// process, 0 for stop. `program`: a descriptor of what to run from now on, or -1 for no change.
+// Has its supervisor stop, start, replace, add or remove one worker, and returns when that is so:
+// the pid of the process, 0 for stop and remove. add: the first member of the slot's group that is
+// absent. remove: once the member has taken what was sent to it. `program`: a descriptor of what to
+// run from now on, or -1 for no change.
 // Throws if nobody supervises, or it is refused, or has not come to that in `timeout_ms`.
-enum class worker_order : std::uint8_t { stop, start, restart };
+enum class worker_order : std::uint8_t { stop, start, restart, add, remove };
 int order_worker(const std::string& name, std::uint32_t slot_index, worker_order what, int program,
                  int timeout_ms);
 // Names of the systems of this user in this runtime folder.

@@ -155,6 +155,14 @@ static_assert(offsetof(control, quarantine) == 34112 && offsetof(control, events
 
 enum class system_phase : std::uint32_t { running, draining, stopping };
 
+// Whether a worker is meant to run. Whoever may choose among members sends to a `member` only.
+enum class membership : std::uint32_t {
+  member,
+  stopped,  // Not to be started, until somebody asks for it.
+  leaving,  // Takes what has been sent to it, and is absent then.
+  absent    // Not a child of anybody until it is added; what was sent to it brings it back.
+};
+
 struct board_slot {
   alignas(line_bytes) word<std::uint32_t> spawned_pid;
   word<std::uint32_t> restarts;
@@ -163,7 +171,7 @@ struct board_slot {
   word<std::uint32_t> deaths;  // Not by chaos.
   word<std::uint64_t> last_exit;
   word<std::uint32_t> order;          // system_phase, as this worker is to see it.
-  word<std::uint32_t> kept_down;      // 1: not to be started, until somebody asks for it.
+  word<std::uint32_t> standing;       // membership
   word<std::uint32_t> stalled;        // 1: work waits, and no turn has ended for stall_ms.
   word<std::uint32_t> other_program;  // 1: an operator has chosen it, not the topology.
 };
@@ -186,6 +194,7 @@ struct board {
   word<std::uint32_t> adoptions;
   word<std::uint64_t> started_ns;   // Monotonic clock at creation.
   word<std::uint64_t> death_count;  // Ever; the last ones are kept.
+  word<std::uint64_t> standings;    // Changes of anybody's standing, ever.
   alignas(line_bytes) death_entry deaths[deaths_max];
 };
 static_assert(offsetof(board, deaths) == line_bytes);

@@ -21,6 +21,7 @@
 //   and no lock. The next supervisor replaces the socket and adopts whoever lives.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -64,6 +65,10 @@ struct child_spec {
 struct worker_spec : child_spec {
   std::string name;
   std::uint32_t count = 1;
+  // Members there can be: those above `count` are laid out and absent until they are added
+  // (Erlang/OTP: simple_one_for_one). 0: `count`.
+  std::uint32_t count_max = 0;
+  [[nodiscard]] std::uint32_t places() const noexcept { return std::max(count, count_max); }
   std::string program;  // Path of the executable.
   std::vector<std::string> arguments;
   bool is_source = false;

@@ -43,8 +43,14 @@ namespace cyto {
 
 // A lane as its writer's turn knows it.
 struct turn_output {
+  // Whether its reader is meant to take messages now.
+  [[nodiscard]] bool is_open() const noexcept {
+    return reader_standing->observe() == static_cast<std::uint32_t>(membership::member);
+  }
+
   lane_writer lane;
   doorbell_line* reader_bell;
+  const word<std::uint32_t>* reader_standing;
   std::uint32_t reader_slot;
   std::uint32_t index;  // Which output of its turn.
   bool touched = false;
@@ -66,12 +72,13 @@ class output {
 
   [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
   [[nodiscard]] turn_output& member(std::size_t index) const noexcept { return *members_[index]; }
-  // The member that owns `hash`; the same in every process.
+  // The member that owns `hash`; the same in every process, and whoever is absent.
   [[nodiscard]] turn_output& by_key(std::uint64_t hash) const noexcept {
     return *members_[hash % members_.size()];
   }
   // The member with most room, as far as is known without looking at the readers' lines; looks if
-  // even that one has less than half of its lane.
+  // even that one has less than half of its lane. One that is stopped, leaving or absent only if
+  // all are.
   [[nodiscard]] turn_output& any() const noexcept;
   // Bytes of the smallest lane.
   [[nodiscard]] std::uint64_t lane_bytes_min() const noexcept;
@@ -167,7 +174,8 @@ class turn {
   [[nodiscard]] recorder& the_recorder() noexcept { return recorder_; }
 
   // --- for the loop -------------------------------------------------------------------------
-  turn_output& add_output(lane_writer lane, doorbell_line& reader_bell, std::uint32_t reader_slot);
+  turn_output& add_output(lane_writer lane, doorbell_line& reader_bell,
+                          const word<std::uint32_t>& reader_standing, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
   [[nodiscard]] std::span<const std::unique_ptr<turn_input>> inputs() const noexcept {
     return inputs_;

@@ -121,6 +121,7 @@ class worker {
   bool resolve_fault(std::size_t handled);
   void wait_for_room(turn_output& to, std::uint64_t bytes);
   void sleep();
+  [[nodiscard]] bool has_sent_to_closed() const noexcept;
   [[nodiscard]] system_phase phase() const noexcept;
   void tell_supervisor() const noexcept;
 
@@ -131,6 +132,7 @@ class worker {
   std::size_t limit_ = 256;  // Of the next turn: lowered after one that was too large.
   std::uint64_t turns_told_ = ~std::uint64_t{0};
   system_phase phase_seen_ = system_phase::running;
+  std::uint64_t standings_seen_ = 0;
   int nudge_ = -1;
 };
 
