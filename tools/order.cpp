@@ -131,7 +131,7 @@ void choose(const segment& where, worker_order what, const std::string& named,
 
 // Which of its group the supervisor has chosen.
 std::string added_name(const segment& where, std::uint32_t slot, int pid) {
-  const std::string group = where.slot(slot).group;
+  std::string group = where.slot(slot).group;
   for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
     const bool started = where.board_of(i).spawned_pid.observe() == static_cast<std::uint32_t>(pid);
     if (group == where.slot(i).group && started) return where.slot(i).name;
