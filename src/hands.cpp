@@ -31,6 +31,7 @@ bool contains(const std::vector<std::uint32_t>& list, std::uint32_t number) {
 std::string supervisor::state::start(std::uint32_t slot) {
   child& it = children[slot];
   it.chaos_killed = false;
+  it.hung = false;
   if (phase() != system_phase::stopping) give_order(slot, phase());
   const bool again = board_of(slot).spawned_pid.own() != 0;
   const pid_t pid =
@@ -204,7 +205,7 @@ void supervisor::state::died(std::uint32_t slot) {
   }
   if (!tree->is_stopping() && !is_plain(slot)) {
     const verdict found = deaths->hold(slot, static_cast<std::uint32_t>(pid),
-                                       ours ? std::optional<int>(status) : std::nullopt);
+                                       ours ? std::optional<int>(status) : std::nullopt, it.hung);
     if (!found.failure.empty()) fail(error_code::failed, found.failure);
     how.how += found.circumstances;
     // What setting a message aside has mended does not count towards the intensity.

@@ -224,10 +224,11 @@ void inquest::hold_late(std::uint32_t slot_index) {
   const control& own = where_->control_of(slot_index);
   const std::uint32_t incarnation = own.incarnation.observe();
   if (incarnation == 0 || reports_[slot_index].incarnation == incarnation) return;
-  hold(slot_index, own.pid.observe(), {});
+  hold(slot_index, own.pid.observe(), {}, false);
 }
 
-verdict inquest::hold(std::uint32_t slot_index, std::uint32_t pid, std::optional<int> status) {
+verdict inquest::hold(std::uint32_t slot_index, std::uint32_t pid, std::optional<int> status,
+                      bool hung) {
   verdict out;
   const control& own = where_->control_of(slot_index);
   exhibit what;
@@ -242,7 +243,7 @@ verdict inquest::hold(std::uint32_t slot_index, std::uint32_t pid, std::optional
   } catch (const error& failure) {
     out.failure = failure.what();
   }
-  if (status && quarantine_after_ != 0 && is_crash(*status, own, pid)) {
+  if (status && quarantine_after_ != 0 && (hung || is_crash(*status, own, pid))) {
     if (what.hand == in_hand::message) blame_message(what, slot_index, *status, out);
     if (what.hand == in_hand::quarantined) blame_retry(what, slot_index, *status, out);
   }

@@ -24,8 +24,9 @@ class inquest {
   inquest(const segment& where, std::uint32_t quarantine_after);
 
   // Of a worker that the kernel says is gone, before a successor is started. `status` is the wait
-  // status, if this process is the one that was told.
-  verdict hold(std::uint32_t slot_index, std::uint32_t pid, std::optional<int> status);
+  // status, if this process is the one that was told. `hung`: it was killed because its turn did
+  // not end, which speaks against the message in hand as a crash does.
+  verdict hold(std::uint32_t slot_index, std::uint32_t pid, std::optional<int> status, bool hung);
   // Of one whose end came while nobody supervised; nothing if its predecessor has done it.
   void hold_late(std::uint32_t slot_index);
 

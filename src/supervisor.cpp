@@ -133,6 +133,7 @@ void supervisor::state::look_at_progress(instant now) {
     board_of(i).stalled.publish(1);
     // What somebody has stopped, to look at it perhaps, is left alone.
     if (specs[i]->on_stall == stall_policy::tell || process_is_stopped(it.pid)) continue;
+    it.hung = true;
     tree->blame(i,
                 "has had work and ended no turn for " + std::to_string(specs[i]->stall_ms) + " ms");
   }

@@ -43,6 +43,7 @@ struct supervisor::state final : restart_tree::hands {
     file process;  // pidfd; open while it lives.
     std::string program;
     bool chaos_killed = false;
+    bool hung = false;            // Killed because no turn ended.
     bool been_ready = false;      // Some process of this slot has done its setup.
     std::uint64_t work_seen = 0;  // Turns and aborts when its progress was last looked at.
     instant moved_at = 0;         // When they last differed.

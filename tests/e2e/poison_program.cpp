@@ -5,6 +5,7 @@
 //           the file `hold` is not there.
 //   worker: does what the message says, then passes it on.
 #include <poll.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdint>
@@ -73,6 +74,7 @@ void die(const std::string& how) {
   }
   if (how == "throw") throw std::runtime_error("this message is poison");
   if (how == "exit") std::_Exit(7);
+  if (how == "hang") pause();
   if (how == "kill") static_cast<void>(std::raise(SIGKILL));
 }
 

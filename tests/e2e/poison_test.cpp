@@ -98,6 +98,27 @@ TEST_P(PoisonThat, IsSetAsideAndTheRestIsHandledOnce) {
 
 INSTANTIATE_TEST_SUITE_P(Deeds, PoisonThat, testing::Values("abort", "segfault", "throw", "exit"));
 
+TEST_F(Poison, ThatHangsItsWorkerIsSetAsideAndTheRestIsHandledOnce) {
+  const outcome end =
+      cyto(poison_job({.poison = "777=hang", .more = "stall_ms = 300\non_stall = \"restart\"\n"}));
+  const json report = report_of(end, 4);
+  expect_all_but(2000, {777});
+  EXPECT_EQ(report.at("restarts").get<int>(), 3);
+  ASSERT_EQ(report.at("quarantine").size(), 1U);
+  EXPECT_EQ(report.at("quarantine").at(0).at("deaths").get<int>(), 3);
+}
+
+TEST_F(Poison, ThatHangsItsWorkerIsAStalledWorkerUntilSomebodySaysMore) {
+  write_file(hold(), "");
+  process job = start(poison_job(
+      {.poison = "777=hang", .more = "stall_ms = 100\n", .restart = "shutdown_ms = 200\n"}));
+  wait_for_status(job, [](const json& document) {
+    return document.at("workers").at(1).at("state") == "stalled";
+  });
+  EXPECT_EQ(cyto({"stop", name()}).exit_code, 0);
+  EXPECT_EQ(job.wait().exit_code, 4);
+}
+
 TEST_F(Poison, OftenThanTheIntensityAllowsIsStillMended) {
   const outcome end =
       cyto(poison_job({.poison = "5=abort,6=throw,40=segfault,41=exit,900=abort,2000=throw"}));
