@@ -123,7 +123,10 @@ void supervisor::state::look_at_progress(instant now) {
     if (specs[i]->stall_ms == 0 || !it.process || tree->is_stopping()) continue;
     const control& own = where->control_of(i);
     const std::uint64_t work = own.turns.observe() + own.aborts.observe();
-    if (work != it.work_seen || !has_work(*where, i) || bell_of(i).parked.observe() != 0) {
+    // One that is starting has ready_ms for that.
+    const bool has_to_move =
+        tree->is_ready(i) && has_work(*where, i) && bell_of(i).parked.observe() == 0;
+    if (work != it.work_seen || !has_to_move) {
       it.work_seen = work;
       it.moved_at = now;
       if (board_of(i).stalled.own() != 0) board_of(i).stalled.publish(0);

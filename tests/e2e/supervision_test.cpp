@@ -286,8 +286,9 @@ TEST_F(Replacing, StoppedProcessIsCalledStalledAndLeftAlone) {
   process system = start(arguments{"run", in_dir("t.toml"), "--input", input, "--output",
                                    table_path(), "--name", name(), "--json"} +
                          tiny_lanes);
-  const worker_pids workers = wait_for_workers(system);
-  const process_ref parser(workers.at("parser/0"));
+  const json ready = wait_for_status(
+      system, [](const json& document) { return state_of(document, "parser") == "ready"; });
+  const process_ref parser(pid_of(ready, "parser"));
   parser.send_signal(SIGSTOP);
   wait_for_status(system,
                   [&](const json& document) { return state_of(document, "parser") == "stalled"; });

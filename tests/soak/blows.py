@@ -315,6 +315,65 @@ def no_memory(place, seconds):
     expect(0 in outcomes and len(outcomes) > 1, f"the limits were no limits: {outcomes}")
 
 
+def memory_group():
+    """A control group of our own whose memory can be limited, and the file that limits it."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            base, limit = pathlib.Path("/sys/fs/cgroup/memory" + path), "memory.limit_in_bytes"
+        elif controllers == "":
+            base, limit = pathlib.Path("/sys/fs/cgroup" + path), "memory.max"
+        else:
+            continue
+        group = base / f"cyto-soak-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / limit).exists():
+            return group, group / limit
+        group.rmdir()
+    raise Skipped("no control group can be made whose memory could be limited")
+
+
+def out_of_memory(place, seconds):
+    """In a group with little memory a system is refused in words; and whoever the kernel's
+    out-of-memory killer takes, nothing is lost: with enough memory the job is done."""
+    group, limit = memory_group()
+    outcomes = {}
+    try:
+        topology = place.topology("orders", "intensity = 5\nperiod_ms = 10000\n")
+        data = place.orders(1, 60_000, 40)
+        # The segment has 11 MB; processes take a few more.
+        for kib in range(8 << 10, 24 << 10, 128 if seconds > 1 else 1024):
+            limit.write_text(str(kib << 10))
+            system = System(place, "orders", data, ["--set", "cells_bytes=2MiB"] +
+                            small_lanes("orders"), topology=topology)
+            try:
+                system.start(wrap=["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"])
+                try:
+                    code = system.supervisor.wait(60)
+                except subprocess.TimeoutExpired:
+                    raise Failure(f"hangs in {kib} KiB: {system.status()}") from None
+                outcomes[code] = outcomes.get(code, 0) + 1
+                if code == -signal.SIGKILL:
+                    limit.write_text(str(1 << 30))
+                    system.start()
+                    system.finish()
+                elif code == 0:
+                    system.judge()
+                else:
+                    lines = system.said()[1].strip().splitlines()
+                    expect(code in (1, 2) and len(lines) == 1, f"{kib} KiB: {code} {lines}")
+                    system.expect_nothing_left()
+            finally:
+                system.destroy()
+        expect(0 in outcomes and 2 in outcomes, f"the limits were no limits: {outcomes}")
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), what="an empty group")
+        group.rmdir()
+
+
 def other_input(place, seconds):
     """A command with standard input beside workers that read a file is refused, and they live."""
     system = start_held(place)
@@ -464,7 +523,7 @@ def dying_holder(place, seconds):
 
 
 BLOWS = [stopped_workers, stopped_supervisor, debugger, starved_workers, few_descriptors, no_memory,
-         reused_numbers, dying_holder, other_input, nothing_to_do]
+         out_of_memory, reused_numbers, dying_holder, other_input, nothing_to_do]
 
 
 def attempt(place, name, blow, *arguments):
