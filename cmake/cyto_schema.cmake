@@ -28,6 +28,7 @@ function(cyto_schema target)
     add_custom_command(
       OUTPUT "${header}"
       COMMAND "${CYTO_FLATC}" --cpp --gen-name-strings --scoped-enums
+              --reflect-types --reflect-names
               -I "${source_folder}" -I "${cyto_schemas}" -o "${folder}" "${schema}"
       DEPENDS "${schema}" ${neighbours}
       COMMENT "Compiling schema ${name}.fbs"

@@ -18,6 +18,7 @@
 #include "cyto/doorbell.hpp"    // sleeping and waking
 #include "cyto/lane.hpp"        // the ring
 #include "cyto/message.hpp"     // FlatBuffers in the ring
+#include "cyto/schema.hpp"      // what a message type looks like, as text
 #include "cyto/stamp.hpp"       // logical time
 #include "cyto/turn.hpp"        // all or nothing
 #include "cyto/mailbox.hpp"     // causal merge
