@@ -15,20 +15,32 @@
 #include "process.hpp"
 
 namespace cyto {
+namespace {
+
+// A variable of the handover, which a worker that starts others would hand on.
+bool is_ours(std::string_view variable) {
+  return variable.starts_with(std::string(handover_variable) + "=") ||
+         variable.starts_with(std::string(rehearsal_variable) + "=");
+}
+
+}  // namespace
 
 pid_t spawn(const spawn_request& what) {
-  std::vector<char*> arguments{const_cast<char*>(what.program.c_str())};
+  const std::string& called = what.called.empty() ? what.program : what.called;
+  std::vector<char*> arguments{const_cast<char*>(called.c_str())};
   for (const std::string& each : what.arguments)
     arguments.push_back(const_cast<char*>(each.c_str()));
   arguments.push_back(nullptr);
   std::string variable = std::string(handover_variable) + "=" + std::to_string(what.slot);
+  std::string rehearsal = std::string(rehearsal_variable) + "=1";
   std::vector<char*> environment;
-  for (char** each = environ; *each != nullptr; ++each) {
-    if (!std::string_view(*each).starts_with(std::string(handover_variable) + "=")) {
-      environment.push_back(*each);
-    }
-  }
+  const auto inherit = [&environment](const char* each) {
+    if (!is_ours(each)) environment.push_back(const_cast<char*>(each));
+  };
+  for (const std::string& each : what.environment) inherit(each.c_str());
+  for (char** each = environ; what.environment.empty() && *each != nullptr; ++each) inherit(*each);
   environment.push_back(variable.data());
+  if (what.is_rehearsal) environment.push_back(rehearsal.data());
   environment.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
@@ -36,6 +48,8 @@ pid_t spawn(const spawn_request& what) {
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (!what.folder.empty()) posix_spawn_file_actions_addchdir_np(&actions, what.folder.c_str());
+  if (what.words >= 0) posix_spawn_file_actions_adddup2(&actions, what.words, STDERR_FILENO);
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
   // Moved out of the way first, so that no source is overwritten by another's target.
   std::vector<file> moved;

@@ -3,13 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
-#include <optional>
-
-#include "fault_guard.hpp"
-#include "handover.hpp"
 
 namespace cyto {
 namespace {
@@ -21,12 +14,6 @@ constexpr int looks_before_sleep = 64;
 std::string lane_name(const slot& place, const turn_output& to) {
   return "lane " + std::string(place.entry().name) + " -> " +
          place.where().slot(to.reader_slot).name;
-}
-
-// Whether this process has left its reason in the slot before it could hold it.
-bool has_failed(const control& left) {
-  return left.state.observe() == static_cast<std::uint32_t>(slot_state::failed) &&
-         left.pid.observe() == static_cast<std::uint32_t>(getpid());
 }
 
 }  // namespace
@@ -60,7 +47,7 @@ void worker::batch(std::size_t messages_max) {
   batch_max_ = limit_ = std::clamp<std::size_t>(messages_max, 1, 4096);
 }
 
-void worker::add_handler(std::uint32_t kind, const char* type_name,
+void worker::add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
                          std::function<bool(const message_view&, turn&)> call) {
   for (const handler_entry& each : handlers_) {
     if (each.kind != kind) continue;
@@ -68,7 +55,7 @@ void worker::add_handler(std::uint32_t kind, const char* type_name,
                 std::string("handles ") + each.type_name + " and " + type_name,
                 "both have message number " + std::to_string(kind), "rename one of the types");
   }
-  handlers_.push_back({kind, type_name, std::move(call)});
+  handlers_.push_back({kind, type_name, schema, std::move(call)});
 }
 
 bool worker::handle(const message_view& view) {
@@ -272,14 +259,24 @@ void worker::sleep() {
   slot_->bell().cancel();
 }
 
-void worker::run(int nudge) {
-  nudge_ = nudge;
+void worker::check_setup() {
   if (produce_ && (slot_->entry().flags & slot_is_source) == 0) {
     throw error(error_code::bad_input, "worker " + std::string(name()),
                 "produces, but the topology does not call it a source",
                 "the end of the job would not wait for it", "add source = true");
   }
   if (slot_->the_turn().fault() != turn_fault::none) resolve_fault(0);
+}
+
+std::string worker::description() const {
+  std::string out;
+  for (const handler_entry& each : handlers_) out += each.schema();
+  return out;
+}
+
+void worker::run(int nudge) {
+  nudge_ = nudge;
+  check_setup();
   if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
   slot_->set_state(slot_state::ready);
   tell_supervisor();
@@ -287,51 +284,6 @@ void worker::run(int nudge) {
     standings_seen_ = slot_->where().the_board().standings.observe();  // Before any lane is chosen.
     if (!run_errand() && !run_turn() && !produce_turn()) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
-  }
-}
-
-std::string worker_description() {
-  return "cyto worker of layout " + std::to_string(layout_version);
-}
-
-int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup) {
-  if (std::getenv(describe_variable) != nullptr) {
-    dprintf(STDOUT_FILENO, "%s\n", worker_description().c_str());
-    return exit_done;
-  }
-  const handover given = take_handover();
-  if (given.segment < 0) {
-    dprintf(STDERR_FILENO,
-            "cyto: %s: is a worker; it was not started by a supervisor; name it in a "
-            "topology and use `cyto run`\n",
-            argc > 0 ? argv[0] : "worker");
-    return static_cast<int>(error_code::bad_input);
-  }
-  std::optional<segment> where;
-  std::optional<slot> place;
-  try {
-    where = segment::attach(given.segment);
-    if (given.slot >= where->slot_count()) return exit_refused;
-    place.emplace(*where, given.slot);
-  } catch (const error& failure) {
-    if (failure.code() == error_code::already_running) return exit_slot_taken;
-    const bool spoiled = where && has_failed(where->control_of(given.slot));
-    if (!spoiled) dprintf(STDERR_FILENO, "cyto: worker: %s\n", failure.what());
-    return spoiled ? exit_spoiled : exit_refused;
-  }
-  try {
-    const fault_guard guard(place->own());
-    worker self(*place);
-    setup(self);
-    self.run(given.nudge);
-    return exit_done;
-  } catch (const error& failure) {
-    place->leave_failure(failure.code(), failure.what());
-    return exit_refused;
-  } catch (const std::exception& failure) {
-    place->leave_words(failure.what());
-    dprintf(STDERR_FILENO, "cyto: worker %s: %s\n", place->entry().name, failure.what());
-    return exit_crashed;
   }
 }
 

@@ -41,7 +41,8 @@ int stop(const std::string& name);
 struct order_options {
   std::string worker;
   std::string name;
-  std::string program;  // Of `cyto restart --exec`.
+  std::string program;        // Of `cyto restart --exec`.
+  int rehearsal_ms = 10'000;  // Within which a new program's setup returns.
 };
 int order(worker_order what, const order_options& options);
 struct quarantine_options {

@@ -109,6 +109,10 @@ int command(int argc, char** argv) {
   auto* start_verb = ordering("start", "Start a worker that was stopped or has ended for good");
   auto* restart_verb = ordering("restart", "Replace a worker; it ends its turn, nothing is lost");
   restart_verb->add_option("--exec", order.program, "the program to run from now on");
+  restart_verb
+      ->add_option("--rehearsal-ms", order.rehearsal_ms,
+                   "how long its setup may take when it is tried beforehand (10000)")
+      ->check(CLI::Range(1, 3'600'000));
   auto* add_verb = ordering("add", "Add a member to a group: the first that is absent");
   auto* remove_verb = ordering(
       "remove", "Take a member, or the last of a group, out; it handles what was sent to it first");

@@ -1,19 +1,10 @@
 // The verbs about one worker: start, restart, stop --worker, add, remove.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <climits>
-#include <csignal>
-#include <cstdlib>
 
 #include <cyto/cyto.hpp>
 #include "command.hpp"
@@ -22,7 +13,6 @@ namespace cyto::tools {
 namespace {
 
 constexpr int order_timeout_ms = 60'000;
-constexpr int describe_timeout_ms = 10'000;
 
 // The slots that are meant: "parser/1", or all of "parser".
 std::vector<std::uint32_t> slots_of(const segment& where, const std::string& worker) {
@@ -36,63 +26,6 @@ std::vector<std::uint32_t> slots_of(const segment& where, const std::string& wor
   throw error(error_code::bad_input, "system " + std::string(where.name()),
               "has no worker '" + worker + "'", fmt::format("it has: {}", fmt::join(known, " ")),
               "correct the name");
-}
-
-// What a worker program says of itself when it is asked, see describe_variable; empty if nothing.
-std::string description_of(const std::string& program) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return {};
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  std::string variable = std::string(describe_variable) + "=1";
-  std::vector<char*> environment;
-  for (char** each = environ; *each != nullptr; ++each) environment.push_back(*each);
-  environment.push_back(variable.data());
-  environment.push_back(nullptr);
-  std::string path = program;
-  std::array<char*, 2> arguments{path.data(), nullptr};
-  pid_t pid = 0;
-  const int failed =
-      posix_spawn(&pid, path.c_str(), &actions, nullptr, arguments.data(), environment.data());
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  std::string out;
-  pollfd readable{ends[0], POLLIN, 0};
-  std::array<char, 256> bytes{};
-  // One line, at once: what goes on talking, or says nothing, is no worker.
-  if (failed == 0 && poll(&readable, 1, describe_timeout_ms) == 1) {
-    const ssize_t got = read(ends[0], bytes.data(), bytes.size());
-    if (got > 0) out.assign(bytes.data(), static_cast<std::size_t>(got));
-  }
-  close(ends[0]);
-  if (failed == 0) {
-    kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
-  }
-  return out.substr(0, out.find('\n'));
-}
-
-void check_program(const std::string& program) {
-  const std::string said = description_of(program);
-  const std::string wanted = worker_description();
-  if (said == wanted) return;
-  throw error(error_code::bad_input, "program " + program,
-              said.starts_with("cyto worker") ? "is a " + said : "is no worker of cyto's",
-              "a " + wanted + " is needed; the old one goes on",
-              "build it with the cyto that runs here");
-}
-
-// Where the program of a running worker stands now, which may be a newer file.
-std::string program_of(const segment& where, std::uint32_t slot) {
-  const std::string link = "/proc/" + std::to_string(where.control_of(slot).pid.observe()) + "/exe";
-  std::array<char, PATH_MAX> path{};
-  const ssize_t length = readlink(link.c_str(), path.data(), path.size());
-  std::string text(path.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
-  constexpr std::string_view replaced = " (deleted)";
-  if (text.ends_with(replaced)) text.resize(text.size() - replaced.size());
-  return text;
 }
 
 bool is_absent(const segment& where, std::uint32_t slot) {
@@ -149,12 +82,6 @@ int order(worker_order what, const order_options& options) {
   const bool is_plain = std::any_of(slots.begin(), slots.end(), [&](std::uint32_t slot) {
     return (where.slot(slot).flags & slot_is_plain) != 0;
   });
-  if (what == worker_order::restart && options.program.empty() && !is_plain) {
-    for (const std::uint32_t slot : slots) {
-      const std::string running = program_of(where, slot);
-      if (!running.empty()) check_program(running);
-    }
-  }
   int program = -1;
   if (!options.program.empty()) {
     program = ::open(options.program.c_str(), O_PATH | O_CLOEXEC);
@@ -164,7 +91,11 @@ int order(worker_order what, const order_options& options) {
       throw error(error_code::bad_input, "program " + options.program,
                   "is not there, or may not be run", {}, "name an executable file");
     }
-    if (!is_plain) check_program(options.program);
+  }
+  // All of a group before the first is told anything.
+  for (const std::uint32_t slot : slots) {
+    if (what != worker_order::restart || is_plain) continue;
+    check_successor(where, slot, options.program, options.rehearsal_ms);
   }
   for (const std::uint32_t slot : slots) {
     const int pid = order_worker(name, slot, what, program, order_timeout_ms);

@@ -111,6 +111,14 @@ void stop_system(const std::string& name);
 enum class worker_order : std::uint8_t { stop, start, restart, add, remove };
 int order_worker(const std::string& name, std::uint32_t slot_index, worker_order what, int program,
                  int timeout_ms);
+// Throws bad_input, in words, unless `program` may take over from the worker of that slot; with an
+// empty name, what its supervisor would start now. It is run, with the worker's arguments,
+// environment and folder, until its setup returns, in `timeout_ms` at most, against a copy of the
+// worker's memory: a rehearsal. The worker's own program is rehearsed too, if it is another file,
+// and what the two handle is compared: takeover_objection() in schema.hpp. The system is not
+// touched. If the worker does not run, only the setup is tried.
+void check_successor(const segment& where, std::uint32_t slot_index, const std::string& program,
+                     int timeout_ms);
 // Names of the systems of this user in this runtime folder.
 std::vector<std::string> system_names();
 

@@ -14,6 +14,10 @@
 //
 // Who: worker_main() once, by the main thread of a program that a supervisor starts. The setup
 //   function and the handlers run on that thread; nothing else may touch the worker.
+//   Setup runs more often than the worker starts: before a program takes over from a running worker
+//   it is rehearsed, its setup run in a process of its own against a copy of the slot (observe.hpp,
+//   check_successor()). Handlers and sources do not run then. A setup that does something outside
+//   of cyto (opens a port, writes a file) asks is_rehearsal() first.
 //
 // Layout: private. What outlives the process is in its slot.
 //
@@ -47,6 +51,7 @@
 #include <vector>
 
 #include "cyto/port.hpp"
+#include "cyto/schema.hpp"
 
 namespace cyto {
 
@@ -64,11 +69,15 @@ enum class produced : std::uint8_t { more, finished };
 
 class worker {
  public:
-  explicit worker(slot& place) noexcept : slot_(&place) {}
+  explicit worker(slot& place, bool is_rehearsal = false) noexcept
+      : slot_(&place), is_rehearsal_(is_rehearsal) {}
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
   [[nodiscard]] std::string_view name() const noexcept { return slot_->entry().name; }
+  // Whether setup only runs so that the program can be judged. What it does to cells and lanes
+  // is done to a copy; what it would do elsewhere it leaves.
+  [[nodiscard]] bool is_rehearsal() const noexcept { return is_rehearsal_; }
   // A value from the topology's settings of this worker. The first form throws if there is none.
   [[nodiscard]] std::string setting(std::string_view key) const;
   [[nodiscard]] std::string setting(std::string_view key, std::string_view otherwise) const;
@@ -84,7 +93,7 @@ class worker {
   // Registers f(const T&, turn&) for messages of type T. Throws if two types have one number.
   template <class T, class F>
   void on(F handler) {
-    add_handler(message_kind<T>(), T::GetFullyQualifiedName(),
+    add_handler(message_kind<T>(), T::GetFullyQualifiedName(), message_schema<T>,
                 [handler = std::move(handler)](const message_view& view, turn& in) mutable {
                   const T* message = open_message<T>(view);
                   if (message != nullptr) handler(*message, in);
@@ -99,6 +108,10 @@ class worker {
   // Messages a turn takes at most; 1 to 4096.
   void batch(std::size_t messages_max);
 
+  // What is wrong with what setup has asked for, if anything, is thrown.
+  void check_setup();
+  // The message types that this worker handles, as a text: schema.hpp.
+  [[nodiscard]] std::string description() const;
   // Runs turns until the supervisor says stop. `nudge` is a descriptor that wakes the supervisor.
   void run(int nudge);
 
@@ -106,9 +119,10 @@ class worker {
   struct handler_entry {
     std::uint32_t kind;
     const char* type_name;
+    std::string (*schema)();
     std::function<bool(const message_view&, turn&)> call;
   };
-  void add_handler(std::uint32_t kind, const char* type_name,
+  void add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
                    std::function<bool(const message_view&, turn&)> call);
   bool handle(const message_view& view);
   void shut(turn_input& lane, const message_view& view);
@@ -134,15 +148,11 @@ class worker {
   system_phase phase_seen_ = system_phase::running;
   std::uint64_t standings_seen_ = 0;
   int nudge_ = -1;
+  bool is_rehearsal_;
 };
 
-// With this variable in its environment, worker_main() prints worker_description() and a newline,
-// and ends. So a program can be judged before it takes over from another.
-inline constexpr char describe_variable[] = "CYTO_DESCRIBE";
-std::string worker_description();
-
 // The body of a worker program's main(): takes the slot that the supervisor names, recovers it,
-// calls `setup`, runs turns. Returns the exit code.
+// calls `setup`, runs turns; or, in a rehearsal, tells what it handles. Returns the exit code.
 int worker_main(int argc, char** argv, const std::function<void(worker&)>& setup);
 
 }  // namespace cyto
