@@ -295,7 +295,7 @@ TEST_F(Poison, UnderChaosNoInnocentMessageIsSetAside) {
                                          .poison = "777=abort,20000=throw,39999=segfault",
                                          .more = "count = 2\n",
                                          .lane = "8KiB"},
-                                        {"--chaos", every(7) + ",seed=" + std::to_string(seed)}));
+                                        {"--chaos", every(15) + ",seed=" + std::to_string(seed)}));
     const json report = report_of(end, 4);
     EXPECT_GT(report.at("kills").get<int>(), 0);
     EXPECT_EQ(report.at("quarantined").get<int>(), 3) << report.at("quarantine");
