@@ -5,6 +5,7 @@
 #include "cyto/message.hpp"
 #include "fuzz/input.hpp"
 #include "orders_generated.h"
+#include "shapes_generated.h"
 #include "stanza_generated.h"
 #include "tick_generated.h"
 #include "trees_generated.h"
@@ -57,6 +58,42 @@ void read_message(const orders::Execution& message) {
   }
 }
 
+void read_message(const shape::Leaf& message) {
+  keep(static_cast<std::uint64_t>(message.number()));
+  read_text(message.text());
+  if (message.next() != nullptr) read_message(*message.next());
+}
+void read_message(const shape::Branch& message) {
+  for (const shape::Leaf* each : *message.leaves()) read_message(*each);
+}
+void read_union(shape::Any type, const void* value) {
+  if (value == nullptr) return;
+  if (type == shape::Any::Leaf) read_message(*static_cast<const shape::Leaf*>(value));
+  if (type == shape::Any::Branch) read_message(*static_cast<const shape::Branch*>(value));
+}
+void read_message(const shape::Shape& message) {
+  keep(message.id());
+  keep(message.part() > 0 ? 1 : 0);
+  keep(static_cast<std::uint64_t>(message.side()));
+  read_all(message.spot(), sizeof(shape::Spot));
+  read_text(message.text());
+  if (message.leaf() != nullptr) read_message(*message.leaf());
+  if (message.branches() != nullptr) {
+    for (const shape::Branch* each : *message.branches()) read_message(*each);
+  }
+  read_vector(message.bytes());
+  if (message.spots() != nullptr) {
+    read_all(message.spots()->Data(), message.spots()->size() * sizeof(shape::Spot));
+  }
+  read_union(message.any_type(), message.any());
+  if (message.many() != nullptr && message.many_type() != nullptr) {
+    for (flatbuffers::uoffset_t i = 0; i < message.many()->size(); ++i) {
+      read_union(message.many_type()->GetEnum<shape::Any>(i), message.many()->GetAs<void>(i));
+    }
+  }
+  for (const flatbuffers::String* each : *message.texts()) read_text(each);
+}
+
 template <class T>
 void open_as(const message_view& view) {
   if (const T* message = open_message<T>(view)) read_message(*message);
@@ -100,6 +137,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 5:
       open_as<orders::Execution>(view);
+      break;
+    case 6:
+      open_as<shape::Shape>(view);
       break;
     default:
       open_as<tree::Aligned>(view);
