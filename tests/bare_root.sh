@@ -99,6 +99,8 @@ share_apt() {
 }
 
 mount_in() {
+  # A place of its own for the kernel, or nobody inside could make namespaces with mounts of theirs.
+  mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount --rbind --make-rslave /sys "$root/sys"
   mount --rbind --make-rslave /dev "$root/dev"
