@@ -80,7 +80,7 @@ void supervisor::state::keep_down(std::uint32_t slot, bool down) {
 void supervisor::state::stand(std::uint32_t slot, membership how) {
   if (standing_of(slot) == how) return;
   board_of(slot).standing.publish(static_cast<std::uint32_t>(how));
-  the_board().standings.publish(the_board().standings.own() + 1);
+  the_board().standings.publish(the_board().standings.own() + 1);  // V3
   full_fence();
   for (std::uint32_t i = 0; i < where->lane_count(); ++i) {
     if (where->lane(i).reader_slot == slot) wake(bell_of(where->lane(i).writer_slot));

@@ -281,7 +281,7 @@ void worker::run(int nudge) {
   slot_->set_state(slot_state::ready);
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
-    standings_seen_ = slot_->where().the_board().standings.observe();  // Before any lane is chosen.
+    standings_seen_ = slot_->where().the_board().standings.observe();  // V3
     if (!run_errand() && !run_turn() && !produce_turn()) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
   }

@@ -16,6 +16,10 @@
 //   V2 `watched` is set, then a full fence, then quiet is looked for; a worker commits, passes a
 //      full fence, and looks at `watched` before it sleeps. One of them sees the other, so the end
 //      of the job is not missed and nobody polls for it.
+//   V3 A worker's `standing` is published, then `standings` counts the change, then a full fence,
+//      then those who send to it are woken. A sender reads `standings` before it chooses a lane,
+//      and again between the preparation of its bell and its sleep for room: it does not sleep for
+//      the room of one that has gone while another has come.
 //
 // Death: killed anywhere, it leaves workers that run on, a socket file that refuses connections,
 //   and no lock. The next supervisor replaces the socket and adopts whoever lives.
