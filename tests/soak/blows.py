@@ -221,11 +221,7 @@ def few_descriptors(place, seconds):
         system = System(place, "orders", data)
         try:
             system.start(wrap=["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"])
-            try:
-                system.supervisor.wait(30)
-            except subprocess.TimeoutExpired:
-                raise Failure(f"hangs with {limit} descriptors") from None
-            code = system.supervisor.returncode
+            code = system.wait_end(30, f" with {limit} descriptors")
             outcomes[code] = outcomes.get(code, 0) + 1
             if code == 0:
                 system.judge()
@@ -262,10 +258,7 @@ def few_descriptors(place, seconds):
         for each in members(system, "ledger"):
             send(each, signal.SIGKILL)
         let_go(matchers)
-        try:
-            system.supervisor.wait(30)
-        except subprocess.TimeoutExpired:
-            raise Failure("hangs without descriptors") from None
+        system.wait_end(30, " without descriptors")
         if system.supervisor.returncode == 0:
             system.judge()
         else:
@@ -300,10 +293,7 @@ def no_memory(place, seconds):
         try:
             # Standard error of a shell that cannot even start the program is no error of ours.
             system.start(wrap=["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"])
-            try:
-                code = system.supervisor.wait(60)
-            except subprocess.TimeoutExpired:
-                raise Failure(f"hangs with ulimit {limit}: {system.said()}") from None
+            code = system.wait_end(60, f" with ulimit {limit}")
             outcomes[code] = outcomes.get(code, 0) + 1
             if code == 0:
                 system.judge()
@@ -351,10 +341,7 @@ def out_of_memory(place, seconds):
                             small_lanes("orders"), topology=topology)
             try:
                 system.start(wrap=["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"])
-                try:
-                    code = system.supervisor.wait(60)
-                except subprocess.TimeoutExpired:
-                    raise Failure(f"hangs in {kib} KiB: {system.status()}") from None
+                code = system.wait_end(60, f" in {kib} KiB")
                 outcomes[code] = outcomes.get(code, 0) + 1
                 if code == -signal.SIGKILL:
                     limit.write_text(str(1 << 30))

@@ -251,12 +251,17 @@ class System:
         self.supervisor.kill()
         self.supervisor.wait()
 
+    def wait_end(self, seconds, circumstances=""):
+        """Exit code of the supervisor, which must end."""
+        try:
+            return self.supervisor.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name} hangs{circumstances}: {self.status()} "
+                          f"{self.said()}") from None
+
     def finish(self, seconds=LIMIT_SECONDS):
         """Waits for the end and judges it. Returns the report of the last supervisor."""
-        try:
-            self.supervisor.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name} hangs: {self.status()}") from None
+        self.wait_end(seconds)
         return self.judge()
 
     def judge(self):
