@@ -243,9 +243,11 @@ verdict inquest::hold(std::uint32_t slot_index, std::uint32_t pid, std::optional
   } catch (const error& failure) {
     out.failure = failure.what();
   }
-  if (status && quarantine_after_ != 0 && (hung || is_crash(*status, own, pid))) {
-    if (what.hand == in_hand::message) blame_message(what, slot_index, *status, out);
-    if (what.hand == in_hand::quarantined) blame_retry(what, slot_index, *status, out);
+  // Of one that was adopted the kernel does not tell how it ended; of one that hung it is known.
+  if (quarantine_after_ != 0 && (hung || (status && is_crash(*status, own, pid)))) {
+    const int how = status.value_or(SIGKILL);
+    if (what.hand == in_hand::message) blame_message(what, slot_index, how, out);
+    if (what.hand == in_hand::quarantined) blame_retry(what, slot_index, how, out);
   }
   write_report(what, slot_index, pid, status, out);
   if (own.fault.signal.observe() != 0 && static_cast<std::int32_t>(own.fault.code.observe()) > 0) {

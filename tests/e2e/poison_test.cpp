@@ -108,6 +108,25 @@ TEST_F(Poison, ThatHangsItsWorkerIsSetAsideAndTheRestIsHandledOnce) {
   EXPECT_EQ(report.at("quarantine").at(0).at("deaths").get<int>(), 3);
 }
 
+TEST_F(Poison, ThatHangsAWorkerThatWasAdoptedCountsAsWell) {
+  write_file(hold(), "");
+  const arguments command = poison_job({.poison = "777=hang",
+                                        .more = "stall_ms = 300\non_stall = \"restart\"\n",
+                                        .restart = "quarantine_after = 1\n"});
+  process first = start(command);
+  wait_for_status(first, [](const json& document) {
+    return document.at("lanes").at(0).at("delivered").get<int>() > 0;
+  });
+  first.send_signal(SIGKILL);
+  first.wait();
+  process second = start(command);
+  wait_for_quarantine(second, 1);
+  std::filesystem::remove(hold());
+  const outcome end = second.wait();
+  EXPECT_EQ(report_of(end, 4).at("restarts").get<int>(), 1);
+  expect_all_but(2000, {777});
+}
+
 TEST_F(Poison, ThatHangsItsWorkerIsAStalledWorkerUntilSomebodySaysMore) {
   write_file(hold(), "");
   process job = start(poison_job(
