@@ -79,7 +79,10 @@ class CrashAdoption : public job_test {
   void kill_worker(const std::string& worker) const {
     const auto document = status();
     ASSERT_TRUE(document.has_value());
-    const process_ref found(pids_of(*document).at(worker));
+    const worker_pids pids = pids_of(*document);
+    const auto at = pids.find(worker);
+    if (at == pids.end()) return;
+    const process_ref found(at->second);
     for (const memory_holder& each : holders_of(name())) {
       if (each.pid != found.pid()) continue;
       found.send_signal(SIGKILL);

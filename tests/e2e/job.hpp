@@ -167,7 +167,8 @@ class job_test : public testing::Test {
     return json::parse(end.out);
   }
 
-  // Waits until `holds(status)`. Fails if the job ends first.
+  // Waits until `holds(status)`. Fails if the job ends first. What a condition sees elsewhere, in a
+  // file for example, is newer than its document.
   template <class Condition>
   json wait_for_status(process& job, Condition holds) const {
     for (const auto deadline = std::chrono::steady_clock::now() + default_deadline;

@@ -176,9 +176,8 @@ TEST_F(Poison, ACrashingSignalFromOutsideIsNotToBlameEither) {
   if (sanitized) GTEST_SKIP() << "the sanitizer does not tell who has sent it";
   write_file(in_dir("bad"), "");
   process job = start(poison_job({.poison = "9=linger", .restart = "quarantine_after = 1\n"}));
-  const json status = wait_for_status(
-      job, [this](const json&) { return std::filesystem::exists(in_dir("bad.here")); });
-  EXPECT_TRUE(process_ref(pids_of(status).at("worker/0")).send_signal(SIGSEGV));
+  wait_for_status(job, [this](const json&) { return std::filesystem::exists(in_dir("bad.here")); });
+  EXPECT_TRUE(process_ref(wait_for_workers(job).at("worker/0")).send_signal(SIGSEGV));
   wait_for_status(job, [](const json& document) {
     return document.at("workers").at(1).at("restarts").get<int>() == 1;
   });
