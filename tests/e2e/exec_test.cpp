@@ -74,7 +74,8 @@ class Exec : public job_test {
       const auto is_it = [&](const auto& worker) {
         return each.path().filename() == std::to_string(worker.second);
       };
-      if (std::none_of(workers.begin(), workers.end(), is_it)) out.push_back(exe);
+      if (std::any_of(workers.begin(), workers.end(), is_it)) continue;
+      if (is_left(std::stoi(each.path().filename()))) out.push_back(exe);
     }
     return out;
   }
@@ -92,7 +93,7 @@ class Exec : public job_test {
     EXPECT_EQ(strangers(before), std::vector<std::string>{});
     EXPECT_EQ(setups(), 1U);
     // Its memory is held by nobody beside them: the rehearsal's has the name of the system too.
-    EXPECT_EQ(holders_of(name()).size(), before.size() + 1);
+    EXPECT_EQ(holders_left_of(name()).size(), before.size() + 1);
     expect_end_of(job);
   }
 };

@@ -91,7 +91,7 @@ class job_test : public testing::Test {
   }
 
   void expect_nothing_left() const {
-    for (const memory_holder& each : holders_of(name_)) {
+    for (const memory_holder& each : holders_left_of(name_)) {
       ADD_FAILURE() << "process " << each.pid << " is left: " << each.what;
     }
     EXPECT_EQ(runtime_.leftovers(), std::vector<std::string>{});

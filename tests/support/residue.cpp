@@ -1,6 +1,7 @@
 #include "support/residue.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -49,7 +50,30 @@ std::string command_line_of(const fs::path& folder) {
   return line;
 }
 
+// Whether SIGKILL has been sent to it: that stays among its pending signals to its very end.
+bool is_killed(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  const std::string field = "ShdPnd:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(field, 0) != 0) continue;
+    return (std::stoull(line.substr(field.size()), nullptr, 16) >> (SIGKILL - 1) & 1) != 0;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool is_left(pid_t pid) {
+  const process_ref one(pid);
+  return !one.wait_for_end(std::chrono::milliseconds(0)) &&
+         !(is_killed(pid) && one.wait_for_end(default_deadline));
+}
+
+std::vector<memory_holder> holders_left_of(const std::string& name) {
+  std::vector<memory_holder> holders = holders_of(name);
+  std::erase_if(holders, [](const memory_holder& each) { return !is_left(each.pid); });
+  return holders;
+}
 
 std::vector<memory_holder> holders_of(const std::string& name) {
   std::vector<memory_holder> holders;

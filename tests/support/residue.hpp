@@ -19,6 +19,13 @@ struct memory_holder {
 // system.
 std::vector<memory_holder> holders_of(const std::string& name);
 
+// What is left of them once those that were killed have ended. Whoever kills a process that is not
+// its own child, as a worker's child is not the supervisor's, cannot wait for its end.
+std::vector<memory_holder> holders_left_of(const std::string& name);
+
+// False once it has ended or, if it was killed, as soon as it has.
+bool is_left(pid_t pid);
+
 // Kills them. For the end of a failed test only; the name must be the test's own.
 void kill_holders_of(const std::string& name);
 
