@@ -98,9 +98,12 @@ TEST_P(PoisonThat, IsSetAsideAndTheRestIsHandledOnce) {
 
 INSTANTIATE_TEST_SUITE_P(Deeds, PoisonThat, testing::Values("abort", "segfault", "throw", "exit"));
 
+// Long enough that nobody is stalled who only waits for a busy machine.
+const std::string stalls = "stall_ms = 1500\n";
+
 TEST_F(Poison, ThatHangsItsWorkerIsSetAsideAndTheRestIsHandledOnce) {
   const outcome end =
-      cyto(poison_job({.poison = "777=hang", .more = "stall_ms = 300\non_stall = \"restart\"\n"}));
+      cyto(poison_job({.poison = "777=hang", .more = stalls + "on_stall = \"restart\"\n"}));
   const json report = report_of(end, 4);
   expect_all_but(2000, {777});
   EXPECT_EQ(report.at("restarts").get<int>(), 3);
@@ -111,7 +114,7 @@ TEST_F(Poison, ThatHangsItsWorkerIsSetAsideAndTheRestIsHandledOnce) {
 TEST_F(Poison, ThatHangsAWorkerThatWasAdoptedCountsAsWell) {
   write_file(hold(), "");
   const arguments command = poison_job({.poison = "777=hang",
-                                        .more = "stall_ms = 300\non_stall = \"restart\"\n",
+                                        .more = stalls + "on_stall = \"restart\"\n",
                                         .restart = "quarantine_after = 1\n"});
   process first = start(command);
   wait_for_status(first, [](const json& document) {
@@ -155,9 +158,12 @@ TEST_F(Poison, KillsAsOftenAsTheTopologySays) {
   expect_all_but(2000, {1});
 }
 
+// However long a busy machine takes for the deaths that are too many.
+const std::string for_long = "period_ms = 100000\n";
+
 TEST_F(Poison, IsNeverSetAsideWhenTheTopologySaysSo) {
-  const outcome end = cyto(
-      poison_job({.poison = "9=segfault", .restart = "quarantine_after = 0\nintensity = 2\n"}));
+  const outcome end = cyto(poison_job(
+      {.poison = "9=segfault", .restart = "quarantine_after = 0\nintensity = 2\n" + for_long}));
   EXPECT_EQ(end.exit_code, 1) << end.err;
   EXPECT_NE(end.err.find("at a message of"), end.err.npos) << end.err;
   if (!sanitized) {
@@ -166,8 +172,8 @@ TEST_F(Poison, IsNeverSetAsideWhenTheTopologySaysSo) {
 }
 
 TEST_F(Poison, KilledByASignalFromOutsideIsNotToBlame) {
-  const outcome end =
-      cyto(poison_job({.poison = "9=kill", .restart = "quarantine_after = 1\nintensity = 4\n"}));
+  const outcome end = cyto(poison_job(
+      {.poison = "9=kill", .restart = "quarantine_after = 1\nintensity = 4\n" + for_long}));
   EXPECT_EQ(end.exit_code, 1) << end.err;
   EXPECT_NE(end.err.find("death 5 within"), end.err.npos) << end.err;
 }

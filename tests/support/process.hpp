@@ -27,7 +27,7 @@ inline constexpr bool sanitized = false;
 #endif
 
 // Deadlines are for what hangs; they are no judgement on speed.
-inline constexpr std::chrono::seconds default_deadline{sanitized ? 100 : 50};
+inline constexpr std::chrono::seconds default_deadline{100};
 
 class file_descriptor {
  public:
