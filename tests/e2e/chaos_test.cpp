@@ -80,44 +80,48 @@ class SupervisorDeath : public Chaos {
   // The workers, once the new supervisor speaks for them.
   worker_pids wait_for_adoption(process& supervisor) const {
     return pids_of(wait_for_status(
-        supervisor, [&](const json& document) { return mentions(document, supervisor.pid()); }));
+        supervisor, [&](const json& document) { return is_supervised_by(supervisor, document); }));
   }
 };
 
-// Parsers are stopped while supervisors change, so that the job cannot end in between.
+// The job stands while supervisors change, so that it cannot end in between.
 TEST_F(SupervisorDeath, TheSameCommandAdoptsTheRunningWorkers) {
-  const auto input = long_input();
-  const arguments command = job(input, tiny_lanes + arguments{"--json"});
-  std::optional<process> supervisor(start(command));
-  const worker_pids workers = wait_for_workers(*supervisor);
+  const auto command = [this](const auto& input) {
+    return job(input, tiny_lanes + arguments{"--json"});
+  };
+  held_job held = start_held(command);
+  const worker_pids& workers = held.workers;
   const auto parsers = parsers_in(workers);
-  for (int round = 0; round < 5; ++round) {
-    signal_all(parsers, SIGSTOP);
+  std::optional<process> supervisor(std::move(held.system));
+  bool is_held = true;
+  for (int round = 0; is_held && round < 5; ++round) {
     kill_supervisor(*supervisor);
     for (const auto& [worker, pid] : workers) {
       EXPECT_FALSE(process_ref(pid).wait_for_end(0ms)) << worker << " went with its supervisor";
     }
-    supervisor.emplace(start(command));
+    supervisor.emplace(start(command(held.input)));
     EXPECT_EQ(wait_for_adoption(*supervisor), workers);
     signal_all(parsers, SIGCONT);
-    if (supervisor->wait_for(20ms)) break;
+    supervisor->wait_for(20ms);
+    is_held = hold(*supervisor).has_value();
   }
+  if (is_held) signal_all(parsers, SIGCONT);
   const json report = report_of(supervisor->wait());
   EXPECT_EQ(report.at("restarts").get<int>(), 0);
-  expect_table_of(input);
+  expect_table_of(held.input);
 }
 
 TEST_F(SupervisorDeath, WorkersFinishWithoutASupervisorAndTheNextOneWritesTheTable) {
-  const auto input = long_input(2);
-  const arguments command = job(input, tiny_lanes + arguments{"--json"});
-  std::optional<process> supervisor(start(command));
-  const worker_pids workers = wait_for_workers(*supervisor);
-  kill_supervisor(*supervisor);
+  const auto command = [this](const auto& input) {
+    return job(input, tiny_lanes + arguments{"--json"});
+  };
+  held_job held = start_held(command);
+  kill_supervisor(held.system);
+  signal_all(parsers_in(held.workers), SIGCONT);
   // Nothing tells a stranger that all is quiet; whether it is by then does not matter.
-  process_ref(workers.begin()->second).wait_for_end(500ms);
-  supervisor.emplace(start(command));
-  report_of(supervisor->wait());
-  expect_table_of(input);
+  process_ref(held.workers.begin()->second).wait_for_end(500ms);
+  report_of(start(command(held.input)).wait());
+  expect_table_of(held.input);
 }
 
 // At any moment: before the workers run, in the middle, and while the table is being written.

@@ -98,14 +98,14 @@ class CrashAdoption : public job_test {
 TEST_F(CrashAdoption, ASupervisorKilledAsItAdoptsIsFollowedByAnother) {
   CYTO_SKIP_UNDER_TSAN();
   tally sum;
-  const auto input = excerpt();
-  const arguments command = job(input, tiny_lanes + arguments{"--json"});
-  std::optional<process> first(start(command));
-  const worker_pids workers = wait_for_workers(*first);
-  const auto parsers = parsers_in(workers);
-  signal_all(parsers, SIGSTOP);  // The job cannot end while supervisors come and go.
-  first->send_signal(SIGKILL);
-  first->wait();
+  const auto command_of = [this](const auto& input) {
+    return job(input, tiny_lanes + arguments{"--json"});
+  };
+  held_job held = start_held(command_of);  // It cannot end while supervisors come and go.
+  const arguments command = command_of(held.input);
+  const worker_pids& workers = held.workers;
+  held.system.send_signal(SIGKILL);
+  held.system.wait();
   bool settled = false;
   for (std::uint64_t stop = 1; !settled; stop += pace(31)) {
     const auto supervisor = trace(command);
@@ -118,25 +118,24 @@ TEST_F(CrashAdoption, ASupervisorKilledAsItAdoptsIsFollowedByAnother) {
   }
   process last = start(command);
   EXPECT_EQ(pids_of(wait_for_status(
-                last, [&](const json& document) { return mentions(document, last.pid()); })),
+                last, [&](const json& document) { return is_supervised_by(last, document); })),
             workers);
-  signal_all(parsers, SIGCONT);
-  expect_job_done(std::move(last), input);
+  signal_all(parsers_in(workers), SIGCONT);
+  expect_job_done(std::move(last), held.input);
 }
 
 // It finds a counter dead, so that it starts one while it is killed.
 TEST_F(CrashAdoption, ASupervisorKilledAsItMendsWhatItAdoptsIsFollowedByAnother) {
   CYTO_SKIP_UNDER_TSAN();
   tally sum;
-  const auto input = excerpt();
-  const arguments command =
-      job(input, tiny_lanes + arguments{"--json", "--set", "parsers=1", "--set", "counters=1"});
-  std::optional<process> first(start(command));
-  const worker_pids workers = wait_for_workers(*first);
-  const auto parsers = parsers_in(workers);
-  signal_all(parsers, SIGSTOP);
-  first->send_signal(SIGKILL);
-  first->wait();
+  const auto command_of = [this](const auto& input) {
+    return job(input,
+               tiny_lanes + arguments{"--json", "--set", "parsers=1", "--set", "counters=1"});
+  };
+  held_job held = start_held(command_of);
+  const arguments command = command_of(held.input);
+  held.system.send_signal(SIGKILL);
+  held.system.wait();
   bool settled = false;
   for (std::uint64_t stop = 1; !settled; stop += pace(31)) {
     kill_worker("counter/0");
@@ -146,9 +145,9 @@ TEST_F(CrashAdoption, ASupervisorKilledAsItMendsWhatItAdoptsIsFollowedByAnother)
     ++sum.judged;
   }
   process last = start(command);
-  wait_for_status(last, [&](const json& document) { return mentions(document, last.pid()); });
-  signal_all(parsers, SIGCONT);
-  expect_job_done(std::move(last), input);
+  wait_for_status(last, [&](const json& document) { return is_supervised_by(last, document); });
+  signal_all(parsers_in(held.workers), SIGCONT);
+  expect_job_done(std::move(last), held.input);
 }
 
 TEST_F(CrashAdoption, ASupervisorKilledAsItStartsIsFollowedByAnother) {

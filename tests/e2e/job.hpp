@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -64,16 +65,6 @@ inline std::string oracle_table(const std::filesystem::path& input) {
   const outcome end = run({bin_dir / "revdeps_oracle", input});
   EXPECT_EQ(end.exit_code, 0) << end.err;
   return end.out;
-}
-
-// Whether the number stands anywhere in the document.
-inline bool mentions(const json& document, std::int64_t number) {
-  if (document.is_number_integer()) return document.get<std::int64_t>() == number;
-  if (!document.is_structured()) return false;
-  for (const json& each : document) {
-    if (mentions(each, number)) return true;
-  }
-  return false;
 }
 
 class job_test : public testing::Test {
@@ -140,9 +131,10 @@ class job_test : public testing::Test {
     return path;
   }
 
+  static constexpr int long_copies = sanitized ? 2 : 8;
   // The excerpt several times, each time under other package names: as long as a whole index, so
   // that there is a middle of the run to do something in.
-  std::filesystem::path long_input(int copies = sanitized ? 2 : 8) const {
+  std::filesystem::path long_input(int copies = long_copies) const {
     const std::string text = read_file(excerpt());
     const std::string field = "\nPackage: ";
     std::string all;
@@ -201,6 +193,11 @@ class job_test : public testing::Test {
     }));
   }
 
+  // Whether the document is of a system for which this supervisor speaks.
+  static bool is_supervised_by(const process& supervisor, const json& document) {
+    return document.at("supervisor_pid").get<pid_t>() == supervisor.pid();
+  }
+
   static std::vector<process_ref> parsers_in(const worker_pids& pids) {
     std::vector<process_ref> parsers;
     for (const auto& [worker, pid] : pids) {
@@ -215,6 +212,44 @@ class job_test : public testing::Test {
     for (const process_ref& each : processes) EXPECT_TRUE(each.send_signal(signal));
   }
 
+  // A job on tiny lanes that cannot come to its end: its parsers are stopped.
+  struct held_job {
+    process system;
+    worker_pids workers;
+    std::filesystem::path input;
+  };
+
+  // Starts what `command` makes of an input. One that was over, or nearly so, before its parsers
+  // stood, as may be if the test gets the core late, is let go, and one with more to do is taken.
+  template <class Command>
+  held_job start_held(Command command) const {
+    for (int copies = long_copies;; copies *= 2) {
+      const auto input = long_input(copies);
+      process system = start(command(input));
+      if (auto workers = hold(system)) return {std::move(system), std::move(*workers), input};
+      system.wait();
+      std::filesystem::remove(table_path());
+    }
+  }
+
+  // Stops the parsers once all workers are ready. The workers; nothing if the job is near its end,
+  // and then it goes on.
+  std::optional<worker_pids> hold(process& job) const {
+    for (const auto deadline = std::chrono::steady_clock::now() + default_deadline;
+         std::chrono::steady_clock::now() < deadline;) {
+      if (job.wait_for(2ms)) return std::nullopt;
+      const auto ready = status();
+      if (!ready || !is_supervised_by(job, *ready) || !are_ready(*ready)) continue;
+      const worker_pids workers = pids_of(*ready);
+      for (const process_ref& each : parsers_in(workers)) each.send_signal(SIGSTOP);
+      const auto stands = status();
+      if (stands && is_far_from_its_end(*stands)) return workers;
+      for (const process_ref& each : parsers_in(workers)) each.send_signal(SIGCONT);
+      return std::nullopt;
+    }
+    throw std::runtime_error("the workers did not become ready");
+  }
+
   // The balance of each lane, as `audit --json` and the report of a run have it.
   static void expect_balance(const json& audit) {
     EXPECT_TRUE(audit.at("ok").get<bool>()) << audit;
@@ -227,6 +262,23 @@ class job_test : public testing::Test {
   }
 
  private:
+  static bool are_ready(const json& document) {
+    const json& workers = document.at("workers");
+    return !workers.empty() && std::all_of(workers.begin(), workers.end(), [](const json& each) {
+      return each.at("state") == "ready" || each.at("state") == "absent";
+    });
+  }
+  // Its source has read less of the input than all but what tiny lanes would take in, many times
+  // over; or nothing yet.
+  static bool is_far_from_its_end(const json& document) {
+    for (const json& each : document.at("workers")) {
+      if (!each.at("source").get<bool>()) continue;
+      const auto total = each.at("progress_total").get<std::uint64_t>();
+      return total == 0 || each.at("progress_done").get<std::uint64_t>() + (1 << 20) < total;
+    }
+    return false;
+  }
+
   temp_dir dir_;
   runtime_dir runtime_;
   std::string name_;

@@ -63,12 +63,44 @@ class manager {
   file_descriptor fd_;
 };
 
-using Service = job_test;
+class Service : public job_test {
+ protected:
+  // A job in its middle, as start_held() has it, under a manager of its own.
+  held_job start_managed(std::optional<manager>& told, const arguments& more = {}) const {
+    for (int copies = long_copies;; copies *= 2) {
+      told.emplace(in_dir("notify-" + std::to_string(copies)));
+      const auto input = long_input(copies);
+      process system = start(job(input, tiny_lanes + more), {.env = {told->env()}});
+      EXPECT_TRUE(told->hears("READY=1"));
+      if (auto workers = hold(system)) return {std::move(system), std::move(*workers), input};
+      system.wait();
+    }
+  }
+  // What the manager starts again, with the memory that it keeps.
+  arguments with_memory(const arguments& command) const {
+    const std::string line =
+        "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=cyto-" + name() +
+        " exec \"$@\"";
+    return arguments{"sh", "-c", line, "sh", bin_dir / "cyto"} + command;
+  }
+  static void kill_all(process& supervisor, const worker_pids& workers) {
+    supervisor.send_signal(SIGKILL);
+    supervisor.wait();
+    for (const auto& [worker, pid] : workers) process_ref(pid).send_signal(SIGKILL);
+    for (const auto& [worker, pid] : workers) {
+      EXPECT_TRUE(process_ref(pid).wait_for_end(default_deadline));
+    }
+  }
+};
 
 TEST_F(Service, IsToldOfReadinessLifeAndTheEnd) {
   manager told(in_dir("notify"));
-  process system =
-      start(job(long_input(), tiny_lanes), {.env = {told.env(), {"WATCHDOG_USEC", "30000"}}});
+  // It has no end of its own.
+  write_file(in_dir("t.toml"),
+             "[[worker]]\nname = \"a\"\nprogram = \"/bin/sleep\"\nplain = true\n"
+             "arguments = [\"1000\"]\n");
+  process system = start({"run", in_dir("t.toml"), "--name", name()},
+                         {.env = {told.env(), {"WATCHDOG_USEC", "30000"}}});
   EXPECT_TRUE(told.hears("FDNAME=cyto-" + name()));
   EXPECT_TRUE(told.stored) << "no descriptor came with it";
   EXPECT_TRUE(told.hears("READY=1"));
@@ -81,24 +113,18 @@ TEST_F(Service, IsToldOfReadinessLifeAndTheEnd) {
 
 // Supervisor and workers all die; what they had committed is in the memory that the manager keeps.
 TEST_F(Service, AllMayDieAndTheJobGoesOnFromTheStore) {
-  const auto input = long_input();
-  manager told(in_dir("notify"));
-  const arguments command = job(input, tiny_lanes + arguments{"--json"});
-  std::optional<process> system(start(command, {.env = {told.env()}}));
-  EXPECT_TRUE(told.hears("READY=1"));
-  for (int round = 0; round < 3; ++round) {
-    const worker_pids workers = wait_for_workers(*system);
-    system->send_signal(SIGKILL);
-    system->wait();
-    for (const auto& [worker, pid] : workers) process_ref(pid).send_signal(SIGKILL);
-    for (const auto& [worker, pid] : workers) {
-      EXPECT_TRUE(process_ref(pid).wait_for_end(default_deadline));
-    }
-    std::string line = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=cyto-" +
-                       name() + " exec \"$@\"";
-    system.emplace(arguments{"sh", "-c", line, "sh", bin_dir / "cyto"} + command,
-                   with_runtime({.stdin_fd = told.stored.get()}));
+  std::optional<manager> told;
+  held_job held = start_managed(told, {"--json"});
+  const auto& input = held.input;
+  const arguments command = with_memory(job(input, tiny_lanes + arguments{"--json"}));
+  std::optional<process> system(std::move(held.system));
+  std::optional<worker_pids> workers = held.workers;
+  for (int round = 0; workers && round < 3; ++round) {
+    kill_all(*system, *workers);
+    system.emplace(command, with_runtime({.stdin_fd = told->stored.get()}));
+    workers = hold(*system);
   }
+  if (workers) signal_all(parsers_in(*workers), SIGCONT);
   const outcome end = system->wait();
   EXPECT_EQ(end.exit_code, 0) << end.err;
   const json report = last_line(end.out);
@@ -108,22 +134,15 @@ TEST_F(Service, AllMayDieAndTheJobGoesOnFromTheStore) {
 }
 
 TEST_F(Service, StoredMemoryOfAnotherTopologyIsRefused) {
-  manager told(in_dir("notify"));
-  std::optional<process> system(start(job(long_input(), tiny_lanes), {.env = {told.env()}}));
-  EXPECT_TRUE(told.hears("READY=1"));
-  const worker_pids workers = wait_for_workers(*system);
-  system->send_signal(SIGKILL);
-  system->wait();
-  for (const auto& [worker, pid] : workers) process_ref(pid).send_signal(SIGKILL);
-  for (const auto& [worker, pid] : workers) process_ref(pid).wait_for_end(default_deadline);
-  const std::string line = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=cyto-" +
-                           name() + " exec \"$@\"";
-  const outcome end = run(arguments{"sh", "-c", line, "sh", bin_dir / "cyto"} +
-                              job(in_dir("long"), tiny_lanes + arguments{"--set", "parsers=3"}),
-                          with_runtime({.stdin_fd = told.stored.get()}));
+  std::optional<manager> told;
+  held_job held = start_managed(told);
+  kill_all(held.system, held.workers);
+  const outcome end =
+      run(with_memory(job(held.input, tiny_lanes + arguments{"--set", "parsers=3"})),
+          with_runtime({.stdin_fd = told->stored.get()}));
   EXPECT_EQ(end.exit_code, 2) << end.err;
   EXPECT_NE(end.err.find("another topology"), end.err.npos) << end.err;
-  told.stored = file_descriptor();
+  told->stored = file_descriptor();
 }
 
 TEST_F(Service, AsProcessOneItReapsAndHeedsSignals) {

@@ -144,7 +144,7 @@ TEST_F(Supervision, TransientOneThatIsDoneStaysDownUntilItIsAskedFor) {
   system->wait();
   system.emplace(start_system(topology));
   wait_for_status(*system, [&](const json& document) {
-    return mentions(document, system->pid()) && is_done(document);
+    return is_supervised_by(*system, document) && is_done(document);
   });
   EXPECT_EQ(log(), "once\n");
   process asked = start({"start", "once", name()});
@@ -218,17 +218,24 @@ class Replacing : public Supervision {
 };
 
 TEST_F(Replacing, WorkersAndGroupsAreReplacedWhileTheJobRuns) {
-  const auto input = long_input();
-  process system = start(job(input, tiny_lanes + arguments{"--json"}));
-  const worker_pids before = wait_for_workers(system);
-  int replaced = 0;
-  while (!system.wait_for(0ms)) {
+  held_job held = start_held(
+      [this](const auto& input) { return job(input, tiny_lanes + arguments{"--json"}); });
+  process& system = held.system;
+  const auto& input = held.input;
+  // The first time it cannot end meanwhile.
+  const process_ref counter(held.workers.at("counter/1"));
+  counter.send_signal(SIGSTOP);
+  signal_all(parsers_in(held.workers), SIGCONT);
+  for (int replaced = 0; replaced == 0 || !system.wait_for(0ms); ++replaced) {
     const char* group = replaced % 3 == 0 ? "parser" : replaced % 3 == 1 ? "counter" : "source";
     const outcome end = cyto({"restart", group, name()});
-    if (end.exit_code != 0) break;  // The job has come to its end.
-    ++replaced;
+    if (replaced == 0) {
+      EXPECT_EQ(end.exit_code, 0) << end.err;
+      counter.send_signal(SIGCONT);
+    } else if (end.exit_code != 0) {
+      break;  // The job has come to its end.
+    }
   }
-  EXPECT_GT(replaced, 0);
   const outcome end = system.wait();
   EXPECT_EQ(end.exit_code, 0) << end.err;
   expect_balance(last_line(end.out).at("audit"));
@@ -236,11 +243,13 @@ TEST_F(Replacing, WorkersAndGroupsAreReplacedWhileTheJobRuns) {
 }
 
 TEST_F(Replacing, ByAnotherProgramThatTheNextSupervisorKeeps) {
-  const auto input = long_input();
+  held_job held = start_held([this](const auto& input) { return job(input, tiny_lanes); });
+  const auto& input = held.input;
   const arguments command = job(input, tiny_lanes);
-  std::optional<process> system(start(command));
-  const worker_pids before = wait_for_workers(*system);
+  std::optional<process> system(std::move(held.system));
+  const worker_pids& before = held.workers;
   process_ref(before.at("counter/1")).send_signal(SIGSTOP);  // So that there is no end.
+  signal_all(parsers_in(before), SIGCONT);
 
   const outcome refused = cyto({"restart", "parser/0", name(), "--exec", "/bin/true"});
   EXPECT_EQ(refused.exit_code, 2);
@@ -261,7 +270,8 @@ TEST_F(Replacing, ByAnotherProgramThatTheNextSupervisorKeeps) {
   system->send_signal(SIGKILL);
   system->wait();
   system.emplace(start(command));
-  wait_for_status(*system, [&](const json& document) { return mentions(document, system->pid()); });
+  wait_for_status(*system,
+                  [&](const json& document) { return is_supervised_by(*system, document); });
   process_ref(after.at("parser/0")).send_signal(SIGKILL);
   const json last = wait_for_status(*system, [&](const json& document) {
     return pid_of(document, "parser") != after.at("parser/0") &&
@@ -275,10 +285,11 @@ TEST_F(Replacing, ByAnotherProgramThatTheNextSupervisorKeeps) {
 }
 
 TEST_F(Replacing, OneThatAnOperatorStoppedHoldsTheJobUpUntilItIsStarted) {
-  const auto input = long_input();
-  process system = start(job(input, tiny_lanes));
-  wait_for_workers(system);
+  held_job held = start_held([this](const auto& input) { return job(input, tiny_lanes); });
+  process& system = held.system;
+  const auto& input = held.input;
   EXPECT_EQ(cyto({"stop", name(), "--worker", "counter/1"}).exit_code, 0);
+  signal_all(parsers_in(held.workers), SIGCONT);
   EXPECT_FALSE(system.wait_for(300ms));
   EXPECT_EQ(cyto({"start", "counter/1", name()}).exit_code, 0);
   const outcome end = system.wait();
@@ -287,23 +298,24 @@ TEST_F(Replacing, OneThatAnOperatorStoppedHoldsTheJobUpUntilItIsStarted) {
 }
 
 TEST_F(Replacing, StoppedProcessIsCalledStalledAndLeftAlone) {
-  const auto input = long_input();
   std::string topology = read_file(revdeps_topology);
   const std::string before = "program = \"revdeps_parser\"\n";
+  // Long enough that nobody is stalled who only waits for a busy machine.
   topology.insert(topology.find(before) + before.size(),
-                  "stall_ms = 1000\non_stall = \"restart\"\n");
+                  "stall_ms = 3000\non_stall = \"restart\"\n");
   write_file(in_dir("t.toml"), topology);
-  process system = start(arguments{"run", in_dir("t.toml"), "--input", input, "--output",
-                                   table_path(), "--name", name(), "--json"} +
-                         tiny_lanes);
-  const json ready = wait_for_status(
-      system, [](const json& document) { return state_of(document, "parser") == "ready"; });
-  const process_ref parser(pid_of(ready, "parser"));
-  parser.send_signal(SIGSTOP);
+  held_job held = start_held([this](const auto& input) {
+    return arguments{"run",        in_dir("t.toml"), "--input", input,   "--output",
+                     table_path(), "--name",         name(),    "--json"} +
+           tiny_lanes;
+  });
+  process& system = held.system;
+  const auto& input = held.input;
+  const process_ref parser(held.workers.at("parser/0"));
   wait_for_status(system,
                   [&](const json& document) { return state_of(document, "parser") == "stalled"; });
   EXPECT_FALSE(parser.wait_for_end(700ms));
-  parser.send_signal(SIGCONT);
+  signal_all(parsers_in(held.workers), SIGCONT);
   const outcome end = system.wait();
   EXPECT_EQ(end.exit_code, 0) << end.err;
   EXPECT_EQ(last_line(end.out).at("restarts").get<int>(), 0);
