@@ -17,9 +17,13 @@ class Hello : public testing::Test {
     EXPECT_EQ(received.out, "1 hello\n2 hello\n3 hello\n");
     EXPECT_EQ(runtime_.leftovers(), std::vector<std::string>{});
   }
-  // Whoever holds the pair's memory has arrived.
-  void wait_until_somebody_is_there(process& one) const {
-    while (holders_of("feed").empty() && !one.wait_for(1ms)) continue;
+  // Whoever holds the pair's memory has arrived. Other tests have pairs of that name as well.
+  static void wait_until_it_is_there(process& one) {
+    const auto is_it = [&one](const memory_holder& each) { return each.pid == one.pid(); };
+    for (bool is_there = false; !is_there && !one.wait_for(1ms);) {
+      const auto holders = holders_of("feed");
+      is_there = std::any_of(holders.begin(), holders.end(), is_it);
+    }
   }
 
   runtime_dir runtime_;
@@ -27,7 +31,7 @@ class Hello : public testing::Test {
 
 TEST_F(Hello, ArrivesWhenTheReceiverIsFirst) {
   process receiver = start("hello_receive");
-  wait_until_somebody_is_there(receiver);
+  wait_until_it_is_there(receiver);
   process sender = start("hello_send");
   const outcome sent = sender.wait();
   expect_greeting(sent, receiver.wait());
@@ -35,7 +39,7 @@ TEST_F(Hello, ArrivesWhenTheReceiverIsFirst) {
 
 TEST_F(Hello, ArrivesWhenTheSenderIsFirst) {
   process sender = start("hello_send");
-  wait_until_somebody_is_there(sender);
+  wait_until_it_is_there(sender);
   process receiver = start("hello_receive");
   const outcome received = receiver.wait();
   expect_greeting(sender.wait(), received);
