@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "handover.hpp"
+#include "remains.hpp"
 #include "supervisor_state.hpp"
 
 namespace cyto {
@@ -115,6 +116,7 @@ bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
     segment found = segment::attach(fd);
+    if (cyto::has_ended(found)) continue;
     // It has died since it was found: another one has what was kept, or none is left. One that was
     // given another input is not passed over: take() refuses it.
     const bool is_same = found.header().fingerprint == plan.fingerprint;
@@ -161,23 +163,10 @@ void supervisor::state::take(segment found, const segment_plan& plan, const std:
 
 void supervisor::state::adopt_children() {
   for (std::uint32_t i = 0; i < children.size(); ++i) {
-    const control& own = where->control_of(i);
-    const std::array<std::pair<std::uint32_t, std::uint64_t>, 2> known{
-        {{own.pid.observe(), own.start_time.observe()},
-         {board_of(i).spawned_pid.own(), board_of(i).spawned_start_time.own()}}};
-    for (const auto& [pid, start_time] : known) {
-      if (pid == 0) continue;
-      file process = open_process(static_cast<pid_t>(pid));
-      // Asked after the pidfd is open: the number cannot have passed to another process since.
-      // One that has ended already, and waits for its parent to notice, is not adopted.
-      if (!process || process_start_time(static_cast<pid_t>(pid)) != start_time ||
-          !process_lives(static_cast<pid_t>(pid))) {
-        continue;
-      }
-      children[i].pid = static_cast<pid_t>(pid);
+    if (auto [pid, process] = living_process(*where, i); process) {
+      children[i].pid = pid;
       children[i].process = std::move(process);
       watch(children[i].process.get(), i);
-      break;
     }
     // An operator has given it another program than the topology's.
     if (board_of(i).other_program.own() != 0 && children[i].process) {

@@ -11,6 +11,7 @@
 #include "cyto/cell.hpp"
 #include "cyto/lane.hpp"
 #include "process.hpp"
+#include "remains.hpp"
 #include "rendezvous.hpp"
 #include "verbs.hpp"
 
@@ -269,7 +270,8 @@ segment find_system(const std::string& name) {
     const int fd = ::open(holder.path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
     try {
-      return segment::attach(fd);
+      segment found = segment::attach(fd);
+      if (!has_ended(found)) return found;
     } catch (const error&) {
       continue;  // It is just being made.
     }

@@ -154,6 +154,30 @@ TEST_F(Supervision, TransientOneThatIsDoneStaysDownUntilItIsAskedFor) {
   stop(*system);
 }
 
+TEST_F(Supervision, SystemThatHasEndedIsBegunAnewAlthoughADaemonHoldsItsMemory) {
+  const std::string path = in_dir("pid").string();
+  // In a session of its own it does not go with the worker.
+  const std::string daemon = "[ -e " + path + " ] || { setsid sh -c 'echo $$ > " + path +
+                             ".new; mv " + path + ".new " + path + "; exec sleep 1000' & until " +
+                             "[ -e " + path + " ]; do sleep 0.01; done; }; ";
+  const std::string topology =
+      plain("once", daemon + say("once") + "exit 0", "restart = \"transient\"") + plain("b", lives);
+  for (const std::string said : {"once\n", "once\nonce\n"}) {
+    process system = start_system(topology);
+    const json document = wait_for_status(system, [&](const json& now) {
+      return is_supervised_by(system, now) && state_of(now, "once") == "stopped" &&
+             state_of(now, "b") == "ready";
+    });
+    EXPECT_EQ(document.at("adoptions").get<int>(), 0);
+    EXPECT_EQ(log(), said);
+    stop(system);
+    EXPECT_EQ(cyto({"status", name()}).exit_code, 3);
+  }
+  const process_ref left(std::stoi(read_file(path)));
+  EXPECT_TRUE(left.send_signal(SIGKILL));
+  EXPECT_TRUE(left.wait_for_end(default_deadline));
+}
+
 TEST_F(Supervision, SuccessListAndPreventionAreHeeded) {
   process system = start_system("restart.intensity = 0\n" +
                                 plain("fine", "exit 7", "restart = \"transient\"\nsuccess = [7]") +
