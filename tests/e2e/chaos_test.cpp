@@ -35,17 +35,17 @@ class Chaos : public job_test {
 struct ChaosWithSeed : Chaos, testing::WithParamInterface<int> {};
 
 TEST_P(ChaosWithSeed, KilledWorkersLoseAndDoubleNothing) {
-  expect_chaos_changes_nothing("kill-every-ms=10,seed=" + std::to_string(GetParam()));
+  expect_chaos_changes_nothing(kill_every(10) + ",seed=" + std::to_string(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ChaosWithSeed, testing::Values(1, 2, 3));
 
 TEST_F(Chaos, KilledWorkersOnTinyLanesLoseAndDoubleNothing) {
-  expect_chaos_changes_nothing("kill-every-ms=10,seed=4", tiny_lanes);
+  expect_chaos_changes_nothing(kill_every(20) + ",seed=4", tiny_lanes);
 }
 
 TEST_F(Chaos, ManyKilledWorkersLoseAndDoubleNothing) {
-  expect_chaos_changes_nothing("kill-every-ms=5,seed=5",
+  expect_chaos_changes_nothing(kill_every(10) + ",seed=5",
                                {"--set", "parsers=3", "--set", "counters=3"});
 }
 
@@ -62,7 +62,7 @@ TEST_F(Chaos, AKilledSourceDoesNotLoseWhatCameThroughAPipe) {
   pipe_ends pipe = make_pipe();
   process feeder({"cat", input}, {.stdout_fd = pipe.write.get()});
   pipe.write.close();
-  const outcome end = cyto(job("-", {"--json", "--chaos", "kill-every-ms=10,seed=6"}),
+  const outcome end = cyto(job("-", {"--json", "--chaos", kill_every(10) + ",seed=6"}),
                            {.stdin_fd = pipe.read.get()});
   report_of(end);
   expect_table_of(input);
@@ -131,8 +131,7 @@ TEST_F(SupervisorDeath, AtAnyMomentTogetherWithItsWorkersChangesNothing) {
   std::mt19937 random(seed);
   std::uniform_int_distribution<int> pause_ms(1, 120);
   const auto input = long_input();
-  const arguments command =
-      job(input, tiny_lanes + arguments{"--json", "--chaos", "kill-every-ms=20"});
+  const arguments command = job(input, tiny_lanes + arguments{"--json", "--chaos", kill_every(20)});
   std::optional<process> supervisor(start(command));
   for (int kills = 0; kills < 6; ++kills) {
     if (supervisor->wait_for(std::chrono::milliseconds(pause_ms(random)))) break;

@@ -67,6 +67,12 @@ inline std::string oracle_table(const std::filesystem::path& input) {
   return end.out;
 }
 
+// For --chaos. Who is killed must have the time to start and get on in between, or there is no end;
+// that takes longer under a sanitizer.
+inline std::string kill_every(int ms) {
+  return "kill-every-ms=" + std::to_string(sanitized ? 4 * ms : ms);
+}
+
 class job_test : public testing::Test {
  protected:
   explicit job_test(std::chrono::seconds time_limit = 2 * default_deadline) {

@@ -178,7 +178,7 @@ TEST_F(Members, ComeAndGoUnderChaosAndTheTableIsTheSame) {
   for (int copies = long_copies; orders == 0 && !HasFailure(); copies *= 2) {
     const auto input = long_input(copies);
     process system = start(growing_job(input, "count = 1\ncount_max = 4\n") +
-                           arguments{"--chaos", "kill-every-ms=20,seed=3"});
+                           arguments{"--chaos", kill_every(20) + ",seed=3"});
     while (!status() && !system.wait_for(2ms)) continue;
     while (!system.wait_for(0ms)) {
       const outcome end = cyto({orders % 3 == 2 ? "remove" : "add", "parser", name()});
