@@ -48,7 +48,7 @@ class Soak:
 
     def expect_adopted(self, system, survivors):
         """The new supervisor speaks for all that live, under their numbers, or the job is done."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while system.supervisor.poll() is None:
             status = system.status()
             if status and status["supervised"] and \

@@ -88,7 +88,7 @@ def send(pid, number):
         os.close(handle)
 
 
-def wait_until(condition, seconds=20, what="it"):
+def wait_until(condition, seconds=60, what="it"):
     end = time.monotonic() + seconds
     while True:
         value = condition()
