@@ -67,7 +67,7 @@ class inquiry {
  private:
   template <class Act>
   void each_position(const std::vector<unsigned>& all, Act act) {
-    const watchdog guard(std::chrono::seconds(is_full() ? 7200 : 110), name_of_test());
+    const watchdog guard(std::chrono::seconds(is_full() ? 7200 : 220), name_of_test());
     std::vector<unsigned> positions = what_.positions;
     if (positions.empty()) positions = is_full() ? all : std::vector<unsigned>{62};
     if (!is_full() && sanitized) positions = {positions.back()};

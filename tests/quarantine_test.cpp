@@ -289,7 +289,7 @@ void inquire(const deed& what) {
 #if defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "ThreadSanitizer has nothing to say of one thread";
 #endif
-  const watchdog guard(std::chrono::seconds(110), what.name);
+  const watchdog guard(std::chrono::seconds(220), what.name);
   const segment live = make_segment();
   const segment copy = make_segment();
   const mapping live_all = live.map(0, live.header().segment_bytes);
