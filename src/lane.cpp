@@ -5,6 +5,7 @@ namespace cyto {
 lane_writer::lane_writer(lane_ring where, output_line& line,
                          const word<std::uint64_t>& read_published, std::uint64_t commit) noexcept
     : ring_(where), line_(&line), read_published_(&read_published) {
+  spare_ = 1 - (line.sent.current(commit) & 1);
   const auto sent = line.sent.own_current(commit);
   write_ = committed_ = sent[0];
   accepted_ = sent[1];
@@ -14,62 +15,14 @@ lane_writer::lane_writer(lane_ring where, output_line& line,
   read_seen_ = std::clamp(read_published.observe(), least, committed_);
 }
 
-void lane_writer::seal(std::uint64_t stamp) noexcept {
-  std::byte* top = ring_.top(committed_);
-  record_header& first = ring_.header(committed_);
-  if ((first_size_wide_ & wide_bit) == 0) {
-    const std::size_t kept = std::min<std::size_t>(first_size_wide_, sizeof kept_);
-    std::memcpy(top - sizeof(record_header) - kept, kept_ + sizeof kept_ - kept, kept);
-  }
-  first.size_wide.stage(first_size_wide_);
-  first.kind_hops.stage(first_kind_hops_);
-  first.ready.stage(stamp);
-  std::uint64_t at = committed_;
-  for (std::uint32_t i = 0; i < staged_; ++i) {
-    record_header& header = ring_.header(at);
-    header.ready.stage(stamp);
-    const std::uint32_t size_wide = header.size_wide.own();
-    at += record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
-  }
-  spare_ = 1 - (line_->sent.current(stamp - 1) & 1);
-  line_->sent.stage(spare_, {write_, accepted_ + staged_, accepted_bytes_ + staged_bytes_});
-  line_->sent.seal(spare_, stamp);
-}
-
-void lane_writer::announce(std::uint64_t stamp) noexcept {
-  ring_.header(committed_).ready.publish(stamp | committed_bit);  // L4
-  committed_ = write_;
-  accepted_ += staged_;
-  accepted_bytes_ += staged_bytes_;
-  staged_ = 0;
-  staged_bytes_ = 0;
-  // The next turn writes here; the reader may still own these lines.
-  const std::byte* next = ring_.top(committed_);
-  for (std::size_t i = 1; i <= 4; ++i) __builtin_prefetch(next - i * line_bytes, 1);
-}
-
 lane_reader::lane_reader(lane_ring where, input_line& line,
                          const word<std::uint64_t>& writer_commit, std::uint64_t commit) noexcept
     : ring_(where), line_(&line), writer_commit_(&writer_commit) {
+  spare_ = 1 - (line.taken.current(commit) & 1);
   const auto taken = line.taken.own_current(commit);
   read_ = committed_ = taken[0];
   delivered_ = taken[1];
   dropped_ = taken[2];
-}
-
-std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {
-  const std::uint64_t bytes = read_ - committed_;
-  spare_ = 1 - (line_->taken.current(stamp - 1) & 1);
-  const auto dropped_more = static_cast<std::uint64_t>(std::int64_t{dropped_more_});
-  delivered_ += taken_ - dropped_more;
-  dropped_ += dropped_more;
-  line_->taken.stage(spare_, {read_, delivered_, dropped_});
-  line_->taken.seal(spare_, stamp);
-  committed_ = read_;
-  stamp_committed_ = stamp_taken_;
-  taken_ = 0;
-  dropped_more_ = 0;
-  return bytes;
 }
 
 lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexcept {

@@ -142,6 +142,7 @@ void quarantine::set_aside(turn_input& from, const message_view& message, std::s
   rewrite([](const quarantined_record&) { return true; }, &record, message.data);
   turn_->the_recorder().note(flight::set_aside, from.index, message.kind, record.number);
   turn_->see(message.stamp);
+  turn_->touch(from);
   from.lane.drop(message);
 }
 
@@ -165,7 +166,11 @@ void quarantine::remove(std::uint64_t number, bool handled) {
   rewrite(
       [&](const quarantined_record& record) {
         if (record.number != number) return true;
-        if (handled) turn_->inputs()[record.input]->lane.redeem();
+        if (handled) {
+          turn_input& from = *turn_->inputs()[record.input];
+          turn_->touch(from);
+          from.lane.redeem();
+        }
         return false;
       },
       nullptr, nullptr);

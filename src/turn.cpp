@@ -1,5 +1,7 @@
 #include "cyto/turn.hpp"
 
+#include <algorithm>
+
 namespace cyto {
 namespace {
 
@@ -83,6 +85,7 @@ turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
                             std::uint32_t writer_slot) {
   inputs_.push_back(std::make_unique<turn_input>(
       turn_input{lane, &writer_bell, writer_slot, static_cast<std::uint32_t>(inputs_.size())}));
+  touched_inputs_.reserve(inputs_.size());
   return *inputs_.back();
 }
 
@@ -131,10 +134,8 @@ bool turn::is_empty() const noexcept {
   if (listed_ != 0 || root_changed_ || quarantine_changed_ || !touched_outputs_.empty()) {
     return false;
   }
-  for (const auto& each : inputs_) {
-    if (each->lane.has_changed()) return false;
-  }
-  return true;
+  return std::none_of(touched_inputs_.begin(), touched_inputs_.end(),
+                      [](const turn_input* each) { return each->lane.has_changed(); });
 }
 
 void turn::set_pending(const turn_input* input) noexcept {
@@ -166,31 +167,23 @@ void turn::commit() noexcept {
     own_->quarantine.stage(spare, quarantine_);
     own_->quarantine.seal(spare, stamp);
   }
-  bool took = false;
-  for (const auto& each : inputs_) {
-    if (!each->lane.has_changed()) continue;
-    took = true;
-    each->given_back_bytes += each->lane.seal(stamp);
+  for (turn_input* each : touched_inputs_) {
+    if (each->lane.has_changed()) each->given_back_bytes += each->lane.seal(stamp);
   }
   for (turn_output* each : touched_outputs_) each->lane.seal(stamp);
 
   own_->commit.publish(stamp);  // U1: the turn.
   hold_back_compiler();
 
+  for (turn_output* each : touched_outputs_) each->lane.announce(stamp);
   own_->handling.publish(0);
   recorder_.note(flight::committed, 0, 0, stamp);
   clock_.committed(stamp);
-  for (turn_output* each : touched_outputs_) each->lane.announce(stamp);
-  if (took) {
-    for (const auto& each : inputs_) each->lane.give_back();
-  }
+  for (turn_input* each : touched_inputs_) each->lane.give_back();
   own_->turns.stage(own_->turns.own() + 1);
   full_fence();  // D1, for all bells below.
-  for (turn_output* each : touched_outputs_) {
-    ring(*each->reader_bell);
-    each->touched = false;
-  }
-  for (const auto& each : inputs_) {
+  for (turn_output* each : touched_outputs_) ring(*each->reader_bell);
+  for (turn_input* each : touched_inputs_) {
     // A writer that waits for room is worth waking when there is a good part of the lane, or all
     // of it: it may need all, and this worker may stay busy with others.
     if (each->given_back_bytes == 0) continue;
@@ -200,10 +193,17 @@ void turn::commit() noexcept {
     each->given_back_bytes = 0;
     ring(*each->writer_bell);
   }
-  touched_outputs_.clear();
+  untouch();
   root_changed_ = false;
   quarantine_changed_ = false;
   listed_ = 0;  // In shared memory the old list stands: all it names is committed now.
+}
+
+void turn::untouch() noexcept {
+  for (turn_output* each : touched_outputs_) each->touched = false;
+  for (turn_input* each : touched_inputs_) each->touched = false;
+  touched_outputs_.clear();
+  touched_inputs_.clear();
 }
 
 void turn::abort() noexcept {
@@ -213,12 +213,9 @@ void turn::abort() noexcept {
   quarantine_ = own_->quarantine.own_current(commit);
   quarantine_changed_ = false;
   wipe_touched(*own_, arena_, arena_bytes_, listed_, commit, root_[0]);
-  for (const auto& each : inputs_) each->lane.forget();
-  for (turn_output* each : touched_outputs_) {
-    each->lane.forget();
-    each->touched = false;
-  }
-  touched_outputs_.clear();
+  for (turn_input* each : touched_inputs_) each->lane.forget();
+  for (turn_output* each : touched_outputs_) each->lane.forget();
+  untouch();
   listed_ = 0;
   own_->handling.publish(0);
   recorder_.note(flight::aborted, 0, static_cast<std::uint32_t>(fault_), 0);

@@ -79,7 +79,7 @@ TEST(SchemaText, RequiredVectorsAreFound) {
 }
 
 struct without_tables {
-  static const char* GetFullyQualifiedName() { return "bare.Message"; }
+  static constexpr const char* GetFullyQualifiedName() { return "bare.Message"; }
 };
 
 TEST(SchemaText, HeaderWithoutTypeTablesGivesTheNameAlone) {

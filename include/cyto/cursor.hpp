@@ -92,6 +92,7 @@ class versioned {
   // The owner's view: no other process writes.
   [[nodiscard]] values own(unsigned index) const noexcept {
     values out;
+#pragma GCC unroll 8
     for (std::size_t i = 0; i < N; ++i) out[i] = version_[index & 1].value[i].own();
     return out;
   }
@@ -109,7 +110,8 @@ class versioned {
   // Writes the version that is not current; it stays invalid until seal().
   void stage(unsigned spare, const values& in) noexcept {
     version<N>& to = version_[spare & 1];
-    to.tag.publish(tag_staged);                                      // C4
+    to.tag.publish(tag_staged);  // C4
+#pragma GCC unroll 8
     for (std::size_t i = 0; i < N; ++i) to.value[i].publish(in[i]);  // C3
   }
   // Tags the staged version with the stamp of the turn that is about to commit.

@@ -100,9 +100,13 @@ class lane_writer {
       std::memcpy(top - line_bytes - size, from, size);
     } else if (staged_ == 0) {
       // L5: the part that shares the header's line is kept back with it.
-      const std::size_t kept = std::min<std::size_t>(size, sizeof kept_);
-      std::memcpy(kept_ + sizeof kept_ - kept, from + size - kept, kept);
-      std::memcpy(top - sizeof(record_header) - size, from, size - kept);
+      if (size < sizeof kept_) {
+        std::memcpy(kept_ + sizeof kept_ - size, from, size);
+      } else {
+        const std::size_t rest = size - sizeof kept_;
+        std::memcpy(kept_, from + rest, sizeof kept_);
+        if (rest != 0) std::memcpy(top - sizeof(record_header) - size, from, rest);
+      }
     } else {
       std::memcpy(top - sizeof(record_header) - size, from, size);
     }
@@ -190,10 +194,10 @@ class lane_writer {
   std::uint64_t staged_bytes_ = 0;
   std::uint64_t refused_ = 0;
   std::uint32_t staged_ = 0;
-  unsigned spare_ = 0;
+  unsigned spare_;  // The version that is not current: the next turn writes it.
   std::uint32_t first_size_wide_ = 0;
   std::uint32_t first_kind_hops_ = 0;
-  std::byte kept_[line_bytes - sizeof(record_header)];
+  std::byte kept_[line_bytes - sizeof(record_header)] = {};
 };
 
 enum class look : std::uint8_t { nothing, message, corrupt };
@@ -205,23 +209,47 @@ class lane_reader {
 
   // The record at the read position, if its turn has committed.
   look peek(message_view& out) noexcept {
+    const look found = find();
+    if (found == look::message) show(out);
+    return found;
+  }
+  // peek() in two steps, for who wants the stamp first. REQUIRES, of the others: find() found one.
+  look find() noexcept {
     const record_header& header = ring_.header(read_);
     std::uint64_t ready = header.ready.observe();
+    // The bit is a few stores behind. To wait for it is cheaper than to take the writer's commit
+    // word away from it, which would hold up the next one too.
+    for (int i = 0; i < looks_for_bit && ready > commit_seen_ && ready < committed_bit; ++i) {
+      ready = header.ready.observe();
+    }
     if (ready == 0) return look::nothing;
-    if (ready <= commit_seen_) return open(header, ready, out);  // L4
-    if ((ready & committed_bit) == 0) {
+    if ((ready & committed_bit) != 0) {
+      ready &= ~committed_bit;
+      commit_seen_ = std::max(commit_seen_, ready);
+    } else if (ready > commit_seen_) {  // L4
       commit_seen_ = std::max(commit_seen_, writer_commit_->observe());
       if (ready > commit_seen_) return look::nothing;
       if ((header.ready.observe() & ~committed_bit) != ready) return look::nothing;  // L1
-    } else {
-      ready &= ~committed_bit;
-      commit_seen_ = std::max(commit_seen_, ready);
     }
-    return open(header, ready, out);
+    return read_header(header, ready);
+  }
+  [[nodiscard]] std::uint64_t front_stamp() const noexcept { return front_stamp_; }
+  void show(message_view& out) const noexcept {
+    const std::uint32_t size = front_size_wide_ & ~wide_bit;
+    const bool wide = (front_size_wide_ & wide_bit) != 0;
+    out.data = ring_.top(read_) - (wide ? line_bytes : sizeof(record_header)) - size;
+    out.size = size;
+    out.kind = front_kind_hops_ & 0xffffffU;
+    out.hops = static_cast<std::uint8_t>(front_kind_hops_ >> 24);
+    out.stamp = front_stamp_;
+  }
+  // The word that says whether there is something at the read position.
+  [[nodiscard]] const word<std::uint64_t>& front_ready() const noexcept {
+    return ring_.header(read_).ready;
   }
   // Takes the record that peek() showed, for the turn in progress.
   void take(const message_view& taken) noexcept {
-    read_ += record_bytes(taken.size, wide_);
+    read_ += record_bytes(taken.size, (front_size_wide_ & wide_bit) != 0);
     stamp_taken_ = taken.stamp;
     ++taken_;
   }
@@ -258,26 +286,23 @@ class lane_reader {
   [[nodiscard]] bool is_fenced() const noexcept { return line_->fenced.own() != 0; }
 
  private:
+  static constexpr int looks_for_bit = 32;
+
   // A peer's bytes are input: each number is read once and checked before it is used.
-  look open(const record_header& header, std::uint64_t stamp, message_view& out) noexcept {
-    const std::uint32_t size_wide = header.size_wide.own();
-    const std::uint32_t kind_hops = header.kind_hops.own();
-    wide_ = (size_wide & wide_bit) != 0;
-    const std::uint32_t size = size_wide & ~wide_bit;
-    const std::uint64_t length = record_bytes(size, wide_);
+  look read_header(const record_header& header, std::uint64_t stamp) noexcept {
+    front_size_wide_ = header.size_wide.own();
+    front_kind_hops_ = header.kind_hops.own();
+    front_stamp_ = stamp;
+    const bool wide = (front_size_wide_ & wide_bit) != 0;
+    const std::uint64_t length = record_bytes(front_size_wide_ & ~wide_bit, wide);
     if (length + line_bytes > ring_.capacity || stamp < stamp_taken_ || stamp > stamp_max)
         [[unlikely]] {
       return look::corrupt;
     }
-    const std::byte* end = ring_.top(read_) - (wide_ ? line_bytes : sizeof(record_header));
-    out.data = end - size;
-    out.size = size;
-    out.kind = kind_hops & 0xffffffU;
-    out.hops = static_cast<std::uint8_t>(kind_hops >> 24);
-    out.stamp = stamp;
     // The reader will follow offsets through the payload: fetch its lines all at once.
-    const std::byte* stop = std::max(out.data, end - 16 * line_bytes);
-    for (const std::byte* at = end - line_bytes; at > stop; at -= line_bytes) {
+    const std::byte* top = ring_.top(read_);
+    const std::byte* stop = top - std::min<std::uint64_t>(length, 17 * line_bytes);
+    for (const std::byte* at = top - 2 * line_bytes; at >= stop; at -= line_bytes) {
       __builtin_prefetch(at);
     }
     return look::message;
@@ -295,9 +320,62 @@ class lane_reader {
   std::uint64_t dropped_ = 0;
   std::uint32_t taken_ = 0;
   std::int32_t dropped_more_ = 0;
-  unsigned spare_ = 0;
-  bool wide_ = false;
+  unsigned spare_;                     // The version that is not current: the next turn writes it.
+  std::uint32_t front_size_wide_ = 0;  // Of the record that find() has found.
+  std::uint32_t front_kind_hops_ = 0;
+  std::uint64_t front_stamp_ = 0;
 };
+
+inline void lane_writer::seal(std::uint64_t stamp) noexcept {
+  std::byte* top = ring_.top(committed_);
+  record_header& first = ring_.header(committed_);
+  if ((first_size_wide_ & wide_bit) == 0) {
+    // The whole line: below a shorter payload there is only slack.
+    std::memcpy(top - line_bytes, kept_, sizeof kept_);
+  }
+  first.size_wide.stage(first_size_wide_);
+  first.kind_hops.stage(first_kind_hops_);
+  first.ready.stage(stamp);
+  std::uint64_t at = committed_;
+  for (std::uint32_t i = 0; i < staged_; ++i) {
+    record_header& header = ring_.header(at);
+    header.ready.stage(stamp);
+    const std::uint32_t size_wide = header.size_wide.own();
+    at += record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
+  }
+  line_->sent.stage(spare_, {write_, accepted_ + staged_, accepted_bytes_ + staged_bytes_});
+  line_->sent.seal(spare_, stamp);
+  spare_ = 1 - spare_;
+}
+
+inline void lane_writer::announce(std::uint64_t stamp) noexcept {
+  ring_.header(committed_).ready.publish(stamp | committed_bit);  // L4
+  // The next turn writes there, probably as much as this one; the reader may still own the lines.
+  const std::uint64_t lines =
+      std::clamp<std::uint64_t>((write_ - committed_) / line_bytes + 2, 4, 24);
+  committed_ = write_;
+  accepted_ += staged_;
+  accepted_bytes_ += staged_bytes_;
+  staged_ = 0;
+  staged_bytes_ = 0;
+  const std::byte* next = ring_.top(committed_);
+  for (std::uint64_t i = 1; i <= lines; ++i) __builtin_prefetch(next - i * line_bytes, 1);
+}
+
+inline std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {
+  const std::uint64_t bytes = read_ - committed_;
+  const auto dropped_more = static_cast<std::uint64_t>(std::int64_t{dropped_more_});
+  delivered_ += taken_ - dropped_more;
+  dropped_ += dropped_more;
+  line_->taken.stage(spare_, {read_, delivered_, dropped_});
+  line_->taken.seal(spare_, stamp);
+  spare_ = 1 - spare_;
+  committed_ = read_;
+  stamp_committed_ = stamp_taken_;
+  taken_ = 0;
+  dropped_more_ = 0;
+  return bytes;
+}
 
 // What a walk over a lane's committed records found.
 struct lane_walk {

@@ -8,19 +8,21 @@
 //
 // Who: the loop that owns the slot, one thread.
 //
-// Layout: private: what was last seen at the front of each lane.
+// Layout: private: where the front of each lane stands, and the stamps of those in sight.
 //
 // Ordering (model: tests/model/causal.pml):
-//   M1 Two passes: of the fronts in sight take the one with the least (stamp, slot); look again at
-//      every lane that was empty; if that shows a lower front take that one and look again; else
-//      deliver. An undelivered cause of the chosen message is visible by the second pass, because
-//      its visibility happens before the chosen one's, and its stamp is lower.
-//   M2 It ends after at most as many repeats as there are lanes: each fills an empty one.
+//   M1 Of the fronts in sight take the one with the least (stamp, slot); then look at all the other
+//      lanes in turn. A lower front becomes the one, and the round begins anew; after a whole round
+//      without one, deliver. An undelivered cause of the chosen message was made visible before
+//      the chosen one was, and its stamp is lower; so a look after the chosen one's finds it.
+//   M2 It ends after at most as many rounds as there are lanes: each needs a lane that was empty.
 //   M3 A lane whose records make no sense is fenced and passed over from then on; the others go on.
 //
 // Death: nothing to leave behind; a successor looks again.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -33,89 +35,109 @@ namespace cyto {
 class mailbox {
  public:
   explicit mailbox(std::span<const std::unique_ptr<turn_input>> inputs) {
-    for (const auto& each : inputs) fronts_.push_back({each.get(), {}, false});
+    for (const auto& each : inputs) fronts_.push_back({each.get(), nothing_in_sight});
+    doors_.resize(fronts_.size());
+    reset();
   }
+  mailbox(const mailbox&) = delete;
+  mailbox& operator=(const mailbox&) = delete;
 
   // The next message in causal order and the lane it stands in; nullptr if there is none now.
   turn_input* next(message_view& out) noexcept {
-    front* best = nullptr;
-    for (front& each : fronts_) {
-      if (look_at(each) && (best == nullptr || before(each, *best))) best = &each;
+    std::size_t best = least_in_sight();
+    std::size_t at = 0;
+    for (std::size_t left = doors_.size(); left > 0; --left) {
+      if (doors_[at]->observe() != 0 && look_at(at) && before(at, best)) {
+        best = at;
+        left = doors_.size();
+      }
+      if (++at == doors_.size()) at = 0;
     }
-    if (best == nullptr) return nullptr;
-    if (fronts_.size() > 1) best = second_pass(best);
-    out = best->message;
-    return best->input;
+    if (best == none) return nullptr;
+    fronts_[best].input->lane.show(out);
+    return fronts_[best].input;
   }
 
   // The front of that very lane, if there is one.
-  turn_input* front_of(const turn_input& lane, message_view& out) noexcept {
-    for (front& each : fronts_) {
-      if (each.input != &lane || !look_at(each)) continue;
-      out = each.message;
-      return each.input;
-    }
-    return nullptr;
+  turn_input* front_of(turn_input& lane, message_view& out) noexcept {
+    if (!is_in_sight(lane.index) && !look_at(lane.index)) return nullptr;
+    lane.lane.show(out);
+    return &lane;
   }
 
   // The front of that lane was consumed.
-  void taken(const turn_input& from) noexcept {
-    for (front& each : fronts_) {
-      if (each.input == &from) each.seen = false;
-    }
-  }
+  void taken(const turn_input& from) noexcept { forget(from.index); }
   // Shuts a lane whose message turned out to be nonsense (M3).
   void fence(turn_input& from) noexcept {
-    taken(from);
     from.lane.fence();
+    forget(from.index);
     has_fenced_ = true;
   }
   // The turn was aborted: positions went back.
   void reset() noexcept {
-    for (front& each : fronts_) each.seen = false;
+    for (std::size_t i = 0; i < fronts_.size(); ++i) forget(i);
   }
   // Whether a lane was fenced since the last call.
   [[nodiscard]] bool has_fenced() noexcept { return std::exchange(has_fenced_, false); }
   [[nodiscard]] bool has_any() noexcept {
-    bool any = false;
-    for (front& each : fronts_) any = look_at(each) || any;
-    return any;
+    for (std::size_t i = 0; i < fronts_.size(); ++i) {
+      if (is_in_sight(i) || (doors_[i]->observe() != 0 && look_at(i))) return true;
+    }
+    return false;
   }
 
  private:
+  static constexpr std::size_t none = ~std::size_t{0};
+  static constexpr std::uint64_t nothing_in_sight = ~std::uint64_t{0};
+
   struct front {
     turn_input* input;
-    message_view message;
-    bool seen;
+    std::uint64_t stamp;  // Or nothing_in_sight.
   };
 
-  static bool before(const front& a, const front& b) noexcept {
-    if (a.message.stamp != b.message.stamp) return a.message.stamp < b.message.stamp;
-    return a.input->writer_slot < b.input->writer_slot;
+  [[nodiscard]] bool is_in_sight(std::size_t index) const noexcept {
+    return fronts_[index].stamp != nothing_in_sight;
   }
-  bool look_at(front& at) noexcept {
-    if (at.seen) return true;
-    if (at.input->lane.is_fenced()) [[unlikely]]
-      return false;
-    const look found = at.input->lane.peek(at.message);
-    if (found == look::corrupt) [[unlikely]]
-      fence(*at.input);  // M3
-    at.seen = found == look::message;
-    return at.seen;
+  [[nodiscard]] bool before(std::size_t a, std::size_t b) const noexcept {
+    if (b == none) return true;
+    if (fronts_[a].stamp != fronts_[b].stamp) return fronts_[a].stamp < fronts_[b].stamp;
+    return fronts_[a].input->writer_slot < fronts_[b].input->writer_slot;
   }
-  front* second_pass(front* best) noexcept {
-    for (bool again = true; again;) {
-      again = false;
-      for (front& each : fronts_) {
-        if (each.seen || !look_at(each) || !before(each, *best)) continue;
-        best = &each;
-        again = true;
-      }
+  [[nodiscard]] std::size_t least_in_sight() const noexcept {
+    std::size_t best = none;
+    if (in_sight_ == 0) return best;
+    for (std::size_t i = 0; i < fronts_.size(); ++i) {
+      if (is_in_sight(i) && before(i, best)) best = i;
     }
     return best;
   }
+  // REQUIRES: it is not in sight.
+  bool look_at(std::size_t index) noexcept {
+    front& at = fronts_[index];
+    if (at.input->lane.is_fenced()) [[unlikely]]
+      return false;
+    const look found = at.input->lane.find();
+    if (found == look::corrupt) [[unlikely]]
+      fence(*at.input);  // M3
+    if (found != look::message) return false;
+    at.stamp = at.input->lane.front_stamp();
+    doors_[index] = &closed_;
+    ++in_sight_;
+    return true;
+  }
+  void forget(std::size_t index) noexcept {
+    front& at = fronts_[index];
+    if (is_in_sight(index)) --in_sight_;
+    at.stamp = nothing_in_sight;
+    doors_[index] = at.input->lane.is_fenced() ? &closed_ : &at.input->lane.front_ready();
+  }
 
   std::vector<front> fronts_;
+  // Where the next record of each lane will be announced: all that a look at an empty lane reads.
+  // Of a lane that need not be looked at, a word that is always 0.
+  std::vector<const word<std::uint64_t>*> doors_;
+  std::size_t in_sight_ = 0;
+  word<std::uint64_t> closed_{};
   bool has_fenced_ = false;
 };
 

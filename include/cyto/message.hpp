@@ -40,10 +40,9 @@ inline constexpr std::size_t private_bytes = 2048;
 // system whose numbers meet are refused when handlers are registered. REQUIRES: the header was
 // generated with --gen-name-strings, as cyto_schema() does.
 template <class T>
-std::uint32_t message_kind() noexcept {
-  static const std::uint32_t kind =
-      static_cast<std::uint32_t>(hash_bytes(T::GetFullyQualifiedName()) & 0xffffffU);
-  return kind;
+constexpr std::uint32_t message_kind() noexcept {
+  constexpr std::uint64_t hash = hash_bytes(T::GetFullyQualifiedName());
+  return static_cast<std::uint32_t>(hash & 0xffffffU);
 }
 
 // The message in `view`, or nullptr if its bytes are not a sound T. Reads where it lies.

@@ -16,8 +16,8 @@
 //      `control.commit = stamp` with release. That store is the turn. Everything before it in
 //      program order is seen by whoever observes the commit word, or a ready word with the
 //      committed bit.
-//   U2 After it, as hints only: the committed bit of each lane's first record, then the space given
-//      back. One full fence, then the bells of whoever sleeps.
+//   U2 After it, as hints only and nothing before them: the committed bit of each lane's first
+//      record; then the space given back. One full fence, then the bells of whoever sleeps.
 //   U3 abort() leaves nothing that a later turn, which may bear the same stamp, could make visible.
 //
 // Death: killed before the store: recover() of the next incarnation wipes the tags above the commit
@@ -62,6 +62,7 @@ struct turn_input {
   std::uint32_t writer_slot;
   std::uint32_t index;                 // Which input of its turn.
   std::uint64_t given_back_bytes = 0;  // Since the writer's bell was last looked at.
+  bool touched = false;
 };
 
 // The lanes to the members of one group of workers, in the order of the members.
@@ -172,6 +173,12 @@ class turn {
     recorder_.note(flight::retrying, 0, message.kind, number);
   }
   [[nodiscard]] recorder& the_recorder() noexcept { return recorder_; }
+  // This turn may change the account of that lane.
+  void touch(turn_input& from) noexcept {
+    if (from.touched) return;
+    from.touched = true;
+    touched_inputs_.push_back(&from);
+  }
 
   // --- for the loop -------------------------------------------------------------------------
   turn_output& add_output(lane_writer lane, doorbell_line& reader_bell,
@@ -186,6 +193,7 @@ class turn {
 
   // A message from `from` is part of the turn: its handler runs next.
   void take(turn_input& from, const message_view& message) noexcept {
+    touch(from);
     const std::uint64_t position = from.lane.position();
     begin(message, handling_of(from.index, position));
     recorder_.note(flight::taken, from.index, message.kind, position, message.stamp);
@@ -240,6 +248,7 @@ class turn {
     to.touched = true;
     touched_outputs_.push_back(&to);
   }
+  void untouch() noexcept;
   void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
   bool list(std::uint64_t entry) noexcept;
 
@@ -251,6 +260,7 @@ class turn {
   std::vector<std::unique_ptr<turn_output>> outputs_;
   std::vector<std::unique_ptr<turn_input>> inputs_;
   std::vector<turn_output*> touched_outputs_;  // Reserved for all outputs: never allocates.
+  std::vector<turn_input*> touched_inputs_;    // The same of inputs.
   std::unique_ptr<message_builder> builder_;
   recorder recorder_;
   root_values root_{};

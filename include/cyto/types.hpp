@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 namespace cyto {
 
@@ -55,28 +56,29 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) noexc
 
 // A 64-bit hash that is the same in every process and every build: it decides which worker owns a
 // key, so it is part of the layout. Eight bytes a step, multiply and fold (the idea is wyhash's).
-inline std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed = 0) noexcept {
+constexpr std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed = 0) noexcept {
   constexpr std::uint64_t first = 0x9e3779b97f4a7c15ULL;
   constexpr std::uint64_t second = 0xd6e8feb86659fd93ULL;
   std::uint64_t state = (seed ^ first) + bytes.size() * second;
-  const char* from = bytes.data();
-  std::size_t left = bytes.size();
+  // Up to eight bytes as a number, lowest first; in a constant expression there is no memcpy.
+  const auto load = [](const char* from, std::size_t count) {
+    std::uint64_t word = 0;
+    if (std::is_constant_evaluated()) {
+      for (std::size_t i = 0; i < count; ++i) {
+        word |= std::uint64_t{static_cast<unsigned char>(from[i])} << (8 * i);
+      }
+    } else {
+      std::memcpy(&word, from, count);
+    }
+    return word;
+  };
   const auto mix = [&state](std::uint64_t word) {
     state = (state ^ word) * second;
     state ^= state >> 32;
   };
-  while (left >= 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, from, 8);
-    mix(word);
-    from += 8;
-    left -= 8;
-  }
-  if (left > 0) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, from, left);
-    mix(word);
-  }
+  std::size_t at = 0;
+  for (; bytes.size() - at >= 8; at += 8) mix(load(bytes.data() + at, 8));
+  if (at < bytes.size()) mix(load(bytes.data() + at, bytes.size() - at));
   state *= first;
   return state ^ (state >> 29);
 }
