@@ -1,0 +1,41 @@
+// What the files of cases offer to suite.cpp: each appends its own.
+#pragma once
+
+#include <vector>
+
+#include "across/suite.hpp"
+
+namespace cyto::bench {
+
+void add_floors(std::vector<test_case>& to);
+void add_lanes(std::vector<test_case>& to);
+void add_turns(std::vector<test_case>& to);
+void add_mailboxes(std::vector<test_case>& to);
+void add_wakes(std::vector<test_case>& to);
+
+// A case of rounds between two processes.
+template <class Link, class... Arguments>
+std::function<sample(const pace&)> rounds(Arguments... arguments) {
+  return [=](const pace& how) {
+    Link link(arguments...);
+    return ping_pong(link, how);
+  };
+}
+// A case of as many messages as go through.
+template <class Link, class... Arguments>
+std::function<sample(const pace&)> stream(Arguments... arguments) {
+  return [=](const pace& how) {
+    Link link(arguments...);
+    return one_way(link, how);
+  };
+}
+// A case of messages at a fixed rate.
+template <class Link, class... Arguments>
+std::function<sample(const pace&)> at_rate(double per_s, Arguments... arguments) {
+  return [=](const pace& how) {
+    Link link(arguments...);
+    return open_loop(link, how, per_s);
+  };
+}
+
+}  // namespace cyto::bench

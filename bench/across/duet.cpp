@@ -1,0 +1,186 @@
+#include "across/duet.hpp"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cyto/doorbell.hpp"
+
+namespace cyto::bench {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+struct stage {
+  std::atomic<int> arrived{0};
+  tally near;
+  tally far;
+};
+
+class shared_stage {
+ public:
+  shared_stage()
+      : at_(mmap(nullptr, sizeof(stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                 0)) {
+    if (at_ == MAP_FAILED) throw std::runtime_error("no memory for the results of a benchmark");
+    new (at_) stage;
+  }
+  shared_stage(const shared_stage&) = delete;
+  shared_stage& operator=(const shared_stage&) = delete;
+  ~shared_stage() { munmap(at_, sizeof(stage)); }
+  stage& operator*() const noexcept { return *static_cast<stage*>(at_); }
+
+ private:
+  void* at_;
+};
+
+std::vector<int> cores_allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> out;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return out;
+  for (std::size_t i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) out.push_back(static_cast<int>(i));
+  }
+  return out;
+}
+
+std::string siblings_of(int core) {
+  std::string text;
+  std::ifstream from("/sys/devices/system/cpu/cpu" + std::to_string(core) +
+                     "/topology/thread_siblings_list");
+  std::getline(from, text);
+  return text;
+}
+
+double cpu_seconds(const rusage& used) {
+  const auto seconds = [](const timeval& at) {
+    return static_cast<double>(at.tv_sec) + 1e-6 * static_cast<double>(at.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+void pin(int core) {
+  if (core < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(core), &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
+class player {
+ public:
+  player(int core, const part& what, tally& result, std::atomic<int>& arrived) : result_(&result) {
+    std::fflush(nullptr);
+    pid_ = fork();
+    if (pid_ < 0) throw std::runtime_error("cannot start a process for a benchmark");
+    if (pid_ == 0) perform(core, what, result, arrived);
+    pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  }
+  player(const player&) = delete;
+  player& operator=(const player&) = delete;
+  ~player() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    if (pidfd_ >= 0) close(pidfd_);
+  }
+  [[nodiscard]] int pidfd() const noexcept { return pid_ > 0 ? pidfd_ : -1; }
+  void reap() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    if (result_->failure[0] != 0) throw std::runtime_error(result_->failure);
+    throw std::runtime_error("a process of the benchmark died: wait status " +
+                             std::to_string(status));
+  }
+
+ private:
+  [[noreturn]] static void perform(int core, const part& what, tally& result,
+                                   std::atomic<int>& arrived) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pin(core);
+    int code = 0;
+    try {
+      rusage before{};
+      what(result, [&] {
+        getrusage(RUSAGE_SELF, &before);
+        arrived.fetch_add(1);
+        while (arrived.load() < 2) relax();
+      });
+      rusage after{};
+      getrusage(RUSAGE_SELF, &after);
+      result.cpu_s = cpu_seconds(after) - cpu_seconds(before);
+      result.switches = static_cast<std::uint64_t>(after.ru_nvcsw - before.ru_nvcsw +
+                                                   after.ru_nivcsw - before.ru_nivcsw);
+    } catch (const std::exception& failure) {
+      std::snprintf(result.failure, sizeof result.failure, "%s", failure.what());
+      code = 1;
+    }
+    _exit(code);
+  }
+
+  tally* result_;
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+};
+
+}  // namespace
+
+int usable_cores() { return static_cast<int>(cores_allowed().size()); }
+
+cores pinned_cores() {
+  const std::vector<int> all = cores_allowed();
+  if (all.size() < 2) return {};
+  for (const int other : all) {
+    if (other != all[0] && siblings_of(other) != siblings_of(all[0])) return {all[0], other};
+  }
+  return {all[0], all[1]};
+}
+
+duet_result play(cores where, const part& near, const part& far, double limit_s) {
+  const shared_stage memory;
+  stage& on = *memory;
+  {
+    player second(where.far, far, on.far, on.arrived);
+    player first(where.near, near, on.near, on.arrived);
+    const auto until = clock::now() + std::chrono::duration<double>(limit_s);
+    std::array<player*, 2> left = {&first, &second};
+    for (std::size_t running = 2; running > 0;) {
+      std::array<pollfd, 2> ends = {{{first.pidfd(), POLLIN, 0}, {second.pidfd(), POLLIN, 0}}};
+      const auto rest =
+          std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now()).count();
+      if (rest <= 0 || poll(ends.data(), ends.size(), static_cast<int>(rest)) < 0) {
+        throw std::runtime_error("a benchmark stood still and was ended after " +
+                                 std::to_string(static_cast<int>(limit_s)) + " s");
+      }
+      for (std::size_t i = 0; i < ends.size(); ++i) {
+        if ((ends[i].revents & POLLIN) == 0) continue;
+        left[i]->reap();
+        --running;
+      }
+    }
+  }
+  return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far)};
+}
+
+}  // namespace cyto::bench

@@ -1,0 +1,87 @@
+#include "across/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cyto::bench {
+namespace {
+
+double ns(const row& each, std::uint64_t ticks) {
+  return each.of.what == figure::per_second ? 0 : static_cast<double>(ticks) * ns_per_tick();
+}
+
+double per_s(const row& each) {
+  return each.all.seconds > 0 ? static_cast<double>(each.all.count) / each.all.seconds : 0;
+}
+
+std::string time_text(double value) {
+  if (value <= 0) return "-";
+  if (value < 10e3) return fmt::format("{:.0f} ns", value);
+  if (value < 10e6) return fmt::format("{:.1f} us", value * 1e-3);
+  return fmt::format("{:.1f} ms", value * 1e-6);
+}
+
+std::string bytes_label(std::size_t bytes) {
+  if (bytes >= 1U << 20) return fmt::format("{} MiB", bytes >> 20);
+  if (bytes >= 1U << 10) return fmt::format("{} KiB", bytes >> 10);
+  return fmt::format("{} B", bytes);
+}
+
+}  // namespace
+
+nlohmann::ordered_json json_of(const row& each) {
+  nlohmann::ordered_json out;
+  const auto round = [](double value) {
+    return static_cast<double>(static_cast<long>(value * 10)) / 10;
+  };
+  out["bench"] = each.of.bench;
+  out["case"] = each.of.name;
+  out["mode"] = each.of.mode;
+  out["bytes"] = each.of.bytes;
+  if (!each.failure.empty()) {
+    out["failure"] = each.failure;
+    return out;
+  }
+  const histogram& times = each.all.times;
+  out["p50_ns"] = round(ns(each, times.quantile(0.5)));
+  out["p90_ns"] = round(ns(each, times.quantile(0.9)));
+  out["p99_ns"] = round(ns(each, times.quantile(0.99)));
+  out["p999_ns"] = round(ns(each, times.quantile(0.999)));
+  out["max_ns"] = round(ns(each, times.max()));
+  out["mean_ns"] = round(times.mean() * ns_per_tick());
+  out["count"] = each.all.count;
+  out["per_s"] = round(per_s(each));
+  out["bytes_per_s"] = round(per_s(each) * static_cast<double>(each.of.bytes));
+  out["cpu_s"] = each.all.cpu_s;
+  out["context_switches"] = each.all.switches;
+  out["lost"] = each.all.lost;
+  out["passes"] = each.figures;
+  out["floor"] = each.of.floor;
+  out["ratio_to_floor"] = each.ratio_to_floor;
+  return out;
+}
+
+std::string table_of(const std::vector<row>& rows) {
+  std::string out =
+      fmt::format("{:<30} {:<5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12} {:>6} {:>7}\n", "case", "mode",
+                  "bytes", "p50", "p99", "p99.9", "max", "a second", "lost", "ratio");
+  for (const row& each : rows) {
+    const std::string name = each.of.bench + " " + each.of.name;
+    if (!each.failure.empty()) {
+      out += fmt::format("{:<30} {:<5} {:>7} {}\n", name, each.of.mode, bytes_label(each.of.bytes),
+                         each.failure);
+      continue;
+    }
+    const histogram& times = each.all.times;
+    out += fmt::format(
+        "{:<30} {:<5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12.0f} {:>6} {:>7}\n", name, each.of.mode,
+        bytes_label(each.of.bytes), time_text(ns(each, times.quantile(0.5))),
+        time_text(ns(each, times.quantile(0.99))), time_text(ns(each, times.quantile(0.999))),
+        time_text(ns(each, times.max())), per_s(each), each.all.lost,
+        each.ratio_to_floor > 0 ? fmt::format("{:.2f}", each.ratio_to_floor) : "-");
+  }
+  return out;
+}
+
+}  // namespace cyto::bench

@@ -1,0 +1,50 @@
+// The list of what can be measured, and what is made of it: rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "across/measure.hpp"
+
+namespace cyto::bench {
+
+// Which of a sample's figures is the one that its floor is compared with.
+enum class figure { round_p50, per_second };
+
+struct test_case {
+  std::string bench;  // lane, turn, wake, peers...
+  std::string name;
+  std::string mode;  // spin or park
+  std::size_t bytes = 0;
+  figure what = figure::round_p50;
+  std::string floor;  // Key of the case it is compared with; empty: none.
+  std::function<sample(const pace&)> run;
+
+  [[nodiscard]] std::string key() const {
+    return bench + "/" + name + "/" + mode + "/" + std::to_string(bytes);
+  }
+};
+
+struct row {
+  test_case of;
+  sample all;                   // Over all passes.
+  std::vector<double> figures;  // One for each pass: ns, or messages a second.
+  double ratio_to_floor = 0;    // Median over the passes of case / floor; 0: no floor.
+  std::string failure;
+};
+
+// Cases of all files, in the order in which tables show them.
+std::vector<test_case> all_cases();
+
+// Runs the cases `passes` times, each pass all of them in turn, so that a case and its floor see
+// the same machine. Floors that the selection lacks are run with it.
+std::vector<row> run_cases(const std::vector<test_case>& selection, const pace& how, int passes,
+                           const std::function<void(const std::string&)>& tell);
+
+// The lower one of two in the middle.
+double median(std::vector<double> of);
+
+}  // namespace cyto::bench
