@@ -27,7 +27,7 @@ function(cyto_schema target)
     set(header "${folder}/${name}_generated.h")
     add_custom_command(
       OUTPUT "${header}"
-      COMMAND "${CYTO_FLATC}" --cpp --gen-name-strings --scoped-enums
+      COMMAND "${CYTO_FLATC}" --cpp --gen-name-strings --gen-mutable --scoped-enums
               --reflect-types --reflect-names
               -I "${source_folder}" -I "${cyto_schemas}" -o "${folder}" "${schema}"
       DEPENDS "${schema}" ${neighbours}

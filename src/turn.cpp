@@ -83,16 +83,17 @@ turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
 
 turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
                             std::uint32_t writer_slot) {
-  inputs_.push_back(std::make_unique<turn_input>(
-      turn_input{lane, &writer_bell, writer_slot, static_cast<std::uint32_t>(inputs_.size())}));
+  inputs_.push_back(std::make_unique<turn_input>(turn_input{
+      lane, this, &writer_bell, writer_slot, static_cast<std::uint32_t>(inputs_.size())}));
   touched_inputs_.reserve(inputs_.size());
   return *inputs_.back();
 }
 
-status turn::send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) {
+status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
+                       bool is_wide) {
   if (fault_ != turn_fault::none) return status::full;
-  const std::uint32_t kind_hops = (kind & 0xffffffU) | std::uint32_t{hops_} << 24;
-  const status sent = to.lane.append(data, size, kind_hops, false);
+  const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
+  const status sent = to.lane.append(data, size, kind_hops, is_wide);
   if (sent != status::ok) {
     refuse(to, sent, size);
     return sent;
@@ -184,14 +185,15 @@ void turn::commit() noexcept {
   full_fence();  // D1, for all bells below.
   for (turn_output* each : touched_outputs_) ring(*each->reader_bell);
   for (turn_input* each : touched_inputs_) {
-    // A writer that waits for room is worth waking when there is a good part of the lane, or all
-    // of it: it may need all, and this worker may stay busy with others.
-    if (each->given_back_bytes == 0) continue;
+    // A writer that sleeps is worth waking when there is a good part of the lane, or all of it: it
+    // may need all, and this worker may stay busy with others. Asked last: whether there is more
+    // takes the line away from the writer.
+    if (each->given_back_bytes == 0 || each->writer_bell->parked.own() == 0) continue;
     if (each->given_back_bytes < each->lane.capacity_bytes() / 4 && !each->lane.looks_empty()) {
       continue;
     }
     each->given_back_bytes = 0;
-    ring(*each->writer_bell);
+    wake(*each->writer_bell);
   }
   untouch();
   root_changed_ = false;

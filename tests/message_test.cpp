@@ -231,6 +231,56 @@ TEST(Message, AlignmentAboveTheHeadersIsKeptWhereverItIsBuilt) {
   EXPECT_GT(refused, 10U) << "the spill was never used";
 }
 
+TEST(Message, PrebuiltOneIsSentWithWhatWasSetInIt) {
+  pair_of_slots at(16 * 1024);
+  prebuilt<tree::Node> node([](auto& fbb) {
+    return tree::CreateNode(fbb, 0, fbb.CreateString("the same text each time"));
+  });
+  std::uint64_t before = 0;
+  for (std::uint64_t number = 0; number < 1000; ++number) {
+    if (number == 10) before = allocations();
+    ASSERT_TRUE(node->mutate_number(number));
+    ASSERT_EQ(at.a.the_turn().send(at.lane(), node), status::ok);
+    ASSERT_TRUE(node->mutate_number(~std::uint64_t{0}));  // What is sent is sent.
+    at.a.the_turn().commit();
+    message_view view;
+    turn_input* from = at.b.incoming().next(view);
+    ASSERT_NE(from, nullptr);
+    at.b.the_turn().take(*from, view);
+    const auto* got = open_message<tree::Node>(view);
+    ASSERT_NE(got, nullptr);
+    ASSERT_EQ(view.kind, message_kind<tree::Node>());
+    ASSERT_EQ(got->number(), number);
+    ASSERT_EQ(got->text()->string_view(), "the same text each time");
+    turn::consume(*from, view);
+    at.b.incoming().taken(*from);
+    at.b.the_turn().commit();
+  }
+  EXPECT_EQ(allocations(), before);
+}
+
+TEST(Message, PrebuiltOneKeepsAlignmentAboveTheHeaders) {
+  pair_of_slots at(16 * 1024);
+  prebuilt<tree::Aligned> message([](auto& fbb) {
+    const auto text = fbb.CreateString("abc");
+    const tree::Wide wide(1, 2, 3, 4);
+    tree::AlignedBuilder aligned(fbb);
+    aligned.add_wide(&wide);
+    aligned.add_text(text);
+    return aligned.Finish();
+  });
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    message->mutable_wide()->mutate_d(i);
+    ASSERT_EQ(at.a.the_turn().send(at.lane(), message), status::ok);
+    at.a.the_turn().commit();
+    const auto* got = open_message<tree::Aligned>(at.front());
+    ASSERT_NE(got, nullptr);
+    ASSERT_EQ(reinterpret_cast<std::uintptr_t>(got->wide()) % 32, 0U);
+    ASSERT_EQ(got->wide()->d(), i);
+    ASSERT_EQ(drain(at.b).size(), 1U);
+  }
+}
+
 TEST(Message, AbandonedBuildLeavesNothing) {
   pair_of_slots at(16 * 1024);
   turn& now = at.a.the_turn();

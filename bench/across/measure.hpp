@@ -59,7 +59,7 @@ sample ping_pong(Link& link, const pace& how) {
     const std::uint64_t until = warm + ticks_of_ns(how.seconds * 1e9);
     out.began_ticks = start;
     std::uint64_t before = start;
-    for (std::uint64_t number = 1; before < until; ++number) {
+    for (std::uint64_t number = 1; before < until || out.times.count() == 0; ++number) {
       end.send(number);
       const std::uint64_t got = end.receive();
       const std::uint64_t now = ticks();

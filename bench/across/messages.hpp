@@ -45,6 +45,23 @@ class built56 {
   }
 };
 
+// The same table, built once, its fields set before each time it is sent.
+class template56 {
+ public:
+  explicit template56(std::size_t)
+      : message_([](auto& fbb) { return CreateMessage56(fbb, 1, 2, 3, 3); }) {}
+  status send(turn& in, turn_output& to, std::uint64_t number) {
+    message_->mutate_number(number);
+    message_->mutate_a(number + 1);
+    message_->mutate_b(number + 2);
+    return in.send(to, message_);
+  }
+  static std::uint64_t read(const message_view& view) noexcept { return built56::read(view); }
+
+ private:
+  prebuilt<Message56> message_;
+};
+
 // A table of 23 fields.
 class built248 {
  public:

@@ -25,6 +25,8 @@ void add_turns(std::vector<test_case>& to) {
   }
   to.push_back({"turn", "flatbuffer", "spin", 56, round, line,
                 rounds<turn_link<built56>>(std::size_t{56}, lane_bytes)});
+  to.push_back({"turn", "template", "spin", 56, round, line,
+                rounds<turn_link<template56>>(std::size_t{56}, lane_bytes)});
   to.push_back({"turn", "flatbuffer", "spin", 248, round, ring_of(248),
                 rounds<turn_link<built248>>(std::size_t{248}, lane_bytes)});
   to.push_back({"turn", "flatbuffer", "spin", 1024, round, ring_of(1024),
@@ -57,7 +59,7 @@ void add_turns(std::vector<test_case>& to) {
 }
 
 void add_mailboxes(std::vector<test_case>& to) {
-  for (const std::uint32_t lanes : {1U, 16U, 64U, 256U}) {
+  for (const std::uint32_t lanes : {1U, 16U, 64U, 255U}) {
     to.push_back({"mailbox", "lanes_" + std::to_string(lanes), "spin", 48, figure::round_p50,
                   lanes == 1 ? "" : "mailbox/lanes_1/spin/48",
                   rounds<turn_link<raw_message>>(std::size_t{48}, lane_bytes, lanes - 1)});

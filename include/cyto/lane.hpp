@@ -286,7 +286,7 @@ class lane_reader {
   [[nodiscard]] bool is_fenced() const noexcept { return line_->fenced.own() != 0; }
 
  private:
-  static constexpr int looks_for_bit = 32;
+  static constexpr int looks_for_bit = 64;
 
   // A peer's bytes are input: each number is read once and checked before it is used.
   look read_header(const record_header& header, std::uint64_t stamp) noexcept {
@@ -359,7 +359,7 @@ inline void lane_writer::announce(std::uint64_t stamp) noexcept {
   staged_ = 0;
   staged_bytes_ = 0;
   const std::byte* next = ring_.top(committed_);
-  for (std::uint64_t i = 1; i <= lines; ++i) __builtin_prefetch(next - i * line_bytes, 1);
+  for (std::uint64_t i = 1; i <= lines; ++i) expect_to_write(next - i * line_bytes);
 }
 
 inline std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {

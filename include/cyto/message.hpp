@@ -5,6 +5,8 @@
 //       auto& fbb = builder.begin(writer);  fbb.Finish(CreateTick(fbb, 7));
 //       builder.end(message_kind<Tick>(), 0);
 //       const Tick* tick = open_message<Tick>(view);   // nullptr: not a sound Tick
+//       prebuilt<Tick> tick([](auto& fbb) { return CreateTick(fbb, 0); });   // built once,
+//       tick->mutate_number(7);                        // and changed where it lies, sent by copy
 //
 // Who: the holder of the slot, on one thread; one builder serves all its lanes in turn.
 //
@@ -27,6 +29,8 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "cyto/lane.hpp"
 #include "cyto/types.hpp"
@@ -58,6 +62,41 @@ const T* open_message(const message_view& view) noexcept {
     return nullptr;
   return flatbuffers::GetRoot<T>(bytes);
 }
+
+// A message that was built once, of which fields are set in place before each time it is sent: no
+// builder runs then. Only what does not change the size can be set (numbers, structs, elements of
+// vectors), by the mutate_ functions that cyto_schema() has flatc generate. Defaults are written
+// out, so that each field has a place. For one thread, as the turn it is sent in.
+template <class T>
+class prebuilt {
+ public:
+  // `build` gets a FlatBufferBuilder and returns the root's offset, as for turn::send().
+  template <class Build>
+  explicit prebuilt(Build&& build) {
+    flatbuffers::FlatBufferBuilder fbb;
+    fbb.ForceDefaults(true);
+    fbb.Finish(std::forward<Build>(build)(fbb));
+    size_ = fbb.GetSize();
+    is_wide_ = fbb.GetBufferMinAlignment() > sizeof(record_header);
+    lines_.resize(round_up(size_, line_bytes) / line_bytes);
+    std::memcpy(lines_.data(), fbb.GetBufferPointer(), size_);
+  }
+  [[nodiscard]] T* operator->() noexcept { return flatbuffers::GetMutableRoot<T>(lines_.data()); }
+  [[nodiscard]] T& operator*() noexcept { return *operator->(); }
+
+  [[nodiscard]] const void* data() const noexcept { return lines_.data(); }
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  // Whether it has parts that are aligned above 16.
+  [[nodiscard]] bool is_wide() const noexcept { return is_wide_; }
+
+ private:
+  struct line {
+    alignas(line_bytes) std::byte bytes[line_bytes];
+  };
+  std::vector<line> lines_;
+  std::uint32_t size_ = 0;
+  bool is_wide_ = false;
+};
 
 // Hands out memory whose end stays put while it grows downward.
 class lane_allocator final : public flatbuffers::Allocator {

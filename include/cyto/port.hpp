@@ -128,6 +128,10 @@ class sender {
     return end_.send_raw(
         end_.place().the_turn().template send<T>(end_.lane(), std::forward<Build>(build)));
   }
+  // The same of a message that was built before.
+  [[nodiscard]] status send(const prebuilt<T>& message) {
+    return end_.send_raw(end_.place().the_turn().send(end_.lane(), message));
+  }
   // Waits until the receiver has taken everything, at most that long. Returns whether it has.
   bool drain(std::chrono::milliseconds at_most) { return end_.drain(at_most); }
 

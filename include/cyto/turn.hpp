@@ -56,8 +56,11 @@ struct turn_output {
   bool touched = false;
 };
 
+class turn;
+
 struct turn_input {
   lane_reader lane;
+  turn* of;
   doorbell_line* writer_bell;
   std::uint32_t writer_slot;
   std::uint32_t index;                 // Which input of its turn.
@@ -127,8 +130,15 @@ class turn {
     }
     return sent;
   }
+  // Stages a copy of a message that was built before.
+  template <class T>
+  status send(turn_output& to, const prebuilt<T>& message) {
+    return send_copy(to, message.data(), message.size(), message_kind<T>(), message.is_wide());
+  }
   // Stages a copy of raw bytes.
-  status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind);
+  status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) {
+    return send_copy(to, data, size, kind & 0xffffffU, false);
+  }
 
   // The message in hand is handed in again in the next turn; what was done so far commits.
   void again() noexcept { again_ = true; }
@@ -193,13 +203,13 @@ class turn {
 
   // A message from `from` is part of the turn: its handler runs next.
   void take(turn_input& from, const message_view& message) noexcept {
-    touch(from);
     const std::uint64_t position = from.lane.position();
     begin(message, handling_of(from.index, position));
     recorder_.note(flight::taken, from.index, message.kind, position, message.stamp);
   }
   // The handler has run and the message shall not come again.
   static void consume(turn_input& from, const message_view& message) noexcept {
+    from.of->touch(from);
     from.lane.take(message);
   }
   void begin_source() noexcept {
@@ -249,6 +259,8 @@ class turn {
     touched_outputs_.push_back(&to);
   }
   void untouch() noexcept;
+  status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
+                   bool is_wide);
   void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
   bool list(std::uint64_t entry) noexcept;
 
