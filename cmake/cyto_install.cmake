@@ -33,3 +33,7 @@ if(TARGET cyto_command)
   configure_file(cmake/cyto@.service.in ${PROJECT_BINARY_DIR}/cyto@.service @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/cyto@.service DESTINATION lib/systemd/system)
 endif()
+
+if(TARGET cyto_bench)
+  install(TARGETS cyto_bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

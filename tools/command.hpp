@@ -52,6 +52,8 @@ struct quarantine_options {
   bool json = false;
 };
 int quarantine_verb(const quarantine_options& options);
+// Becomes the program cyto-bench of the folder `programs`. `words` are its own, argv[0] included.
+int bench(const std::string& programs, std::vector<char*> words);
 int why(const std::string& worker, const std::string& name, bool json);
 
 // `name`, or the only system that runs if it is empty. Throws no_such_system or bad_input.

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <exception>
 #include <initializer_list>
+#include <string_view>
 #include <utility>
 
 #include <cyto/cyto.hpp>
@@ -141,6 +142,11 @@ int command(int argc, char** argv) {
   why_verb->add_option("worker", worker, "as `cyto status` names it")->required();
   why_verb->add_option("name", name, "the system; may be left out if only one runs");
   why_verb->add_flag("--json", json, "one JSON document");
+
+  app.add_subcommand("bench", "Measure cyto beside what nothing can be faster than");
+  if (argc > 1 && std::string_view(argv[1]) == "bench") {
+    return cyto::tools::bench(own_folder(), {argv + 1, argv + argc});
+  }
 
   try {
     app.parse(argc, argv);
