@@ -84,9 +84,12 @@ void check_supervisors(const topology& of, const std::string& topology_name) {
     const bool has_lane = std::any_of(of.lanes.begin(), of.lanes.end(), [&](const lane_spec& lane) {
       return lane.from == each.name || lane.to == each.name;
     });
-    if (!has_lane && !each.is_source && each.ready_ms == 0 && each.stall_ms == 0) continue;
+    if (!has_lane && !each.is_source && each.ready_ms == 0 && each.stall_ms == 0 &&
+        each.cpus.empty()) {
+      continue;
+    }
     throw error(error_code::bad_input, thing,
-                "is plain and has a lane, ready_ms or stall_ms, or is a source",
+                "is plain and has a lane, ready_ms, stall_ms or cpus, or is a source",
                 "a program without cyto takes no part in turns", "remove one of the two");
   }
 }
@@ -151,6 +154,22 @@ void check(const topology& of) {
   check_supervisors(of, thing);
 }
 
+namespace {
+
+// How the worker is to wait, and where: read by worker_waiting.cpp.
+std::string waiting_text(const worker_spec& spec) {
+  std::string out;
+  if (spec.wait == wait_strategy::spin) out += "wait of worker=spin\n";
+  const std::uint32_t spin_us = spec.wait == wait_strategy::park ? 0 : spec.spin_us;
+  if (spin_us != spin_us_default) out += "spin_us of worker=" + std::to_string(spin_us) + "\n";
+  for (std::size_t i = 0; i < spec.cpus.size(); ++i) {
+    out += (i == 0 ? "cpus of worker=" : ",") + std::to_string(spec.cpus[i]);
+  }
+  return spec.cpus.empty() ? out : out + "\n";
+}
+
+}  // namespace
+
 segment_plan plan_of(const topology& of) {
   segment_plan plan;
   plan.name = of.name;
@@ -164,6 +183,7 @@ segment_plan plan_of(const topology& of) {
     // For the worker's own messages: what its user may change.
     settings += "origin of cells_bytes=" + spec.cells_origin + "\n";
     settings += "origin of quarantine_bytes=" + spec.quarantine_origin + "\n";
+    settings += waiting_text(spec);
     for (const lane_spec& lane : of.lanes) {
       if (lane.from == spec.name) {
         settings += "origin of lane_bytes to " + lane.to + "=" + lane.origin + "\n";

@@ -7,10 +7,6 @@
 namespace cyto {
 namespace {
 
-// Looks at the lanes before a sleep is worth its system call. On one core nobody could make
-// anything visible meanwhile.
-constexpr int looks_before_sleep = 64;
-
 std::string lane_name(const slot& place, const turn_output& to) {
   return "lane " + std::string(place.entry().name) + " -> " +
          place.where().slot(to.reader_slot).name;
@@ -146,6 +142,10 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
   };
   if (!to.is_open()) tell_supervisor();  // Nobody makes room there unless it is brought back.
   while (must_wait()) {
+    if (never_sleeps_) {
+      relax();
+      continue;
+    }
     slot_->bell().prepare();
     if (must_wait()) {
       slot_->own().parks.stage(slot_->own().parks.own() + 1);
@@ -237,28 +237,6 @@ bool worker::has_sent_to_closed() const noexcept {
   });
 }
 
-void worker::sleep() {
-  for (int i = 0; i < looks_before_sleep; ++i) {
-    if (slot_->incoming().has_any()) return;
-    relax();
-  }
-  slot_->the_turn().ring_writers();
-  slot_->bell().prepare();
-  if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand()) {
-    // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
-    const std::uint64_t turns = slot_->own().turns.own();
-    const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();
-    if (tells && turns != turns_told_) {
-      turns_told_ = turns;
-      tell_supervisor();
-    }
-    slot_->own().parks.stage(slot_->own().parks.own() + 1);
-    slot_->the_turn().the_recorder().note(flight::sleeping, 0, 0, monotonic_ns());
-    slot_->bell().wait();
-  }
-  slot_->bell().cancel();
-}
-
 void worker::check_setup() {
   if (produce_ && (slot_->entry().flags & slot_is_source) == 0) {
     throw error(error_code::bad_input, "worker " + std::string(name()),
@@ -277,6 +255,7 @@ std::string worker::description() const {
 void worker::run(int nudge) {
   nudge_ = nudge;
   check_setup();
+  settle();
   if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
   slot_->set_state(slot_state::ready);
   tell_supervisor();

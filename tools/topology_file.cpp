@@ -341,13 +341,30 @@ class reader {
     return out;
   }
 
+  static constexpr std::int64_t core_max = 1023;  // As a kernel's set of cores has by default.
+  std::vector<std::uint32_t> cores(const toml::table& at) const {
+    std::vector<std::uint32_t> out;
+    const toml::node* list = at.get("cpus");
+    if (list == nullptr) return out;
+    if (!list->is_array()) refuse(*list, "'cpus' is not a list of numbers of cores", {});
+    for (const toml::node& each : *list->as_array()) {
+      const std::int64_t core = each.value<std::int64_t>().value_or(-1);
+      if (core < 0 || core > core_max) {
+        refuse(each, "'cpus' holds what is no core", "0 to " + std::to_string(core_max),
+               "correct it");
+      }
+      out.push_back(static_cast<std::uint32_t>(core));
+    }
+    return out;
+  }
+
   worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name",         "program",   "count",       "count_max",   "source",
-          "plain",        "arguments", "settings",    "cells_bytes", "quarantine_bytes",
-          "supervisor",   "restart",   "significant", "shutdown_ms", "wait_ready",
-          "ready_ms",     "stall_ms",  "on_stall",    "success",     "prevent_restart",
-          "force_restart"});
+         {"name",          "program",   "count",       "count_max",   "source",
+          "plain",         "arguments", "settings",    "cells_bytes", "quarantine_bytes",
+          "supervisor",    "restart",   "significant", "shutdown_ms", "wait_ready",
+          "ready_ms",      "stall_ms",  "on_stall",    "success",     "prevent_restart",
+          "force_restart", "wait",      "spin_us",     "cpus"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -359,6 +376,12 @@ class reader {
     out.stall_ms = number(at, "stall_ms", 0, 0, 3'600'000);
     out.on_stall = word_of<stall_policy>(
         at, "on_stall", {{"tell", stall_policy::tell}, {"restart", stall_policy::restart}});
+    out.wait = word_of<wait_strategy>(at, "wait",
+                                      {{"spin_then_park", wait_strategy::spin_then_park},
+                                       {"park", wait_strategy::park},
+                                       {"spin", wait_strategy::spin}});
+    out.spin_us = number(at, "spin_us", spin_us_default, 0, spin_us_max);
+    out.cpus = cores(at);
     out.success = exits(at, "success");
     out.prevent_restart = exits(at, "prevent_restart");
     out.force_restart = exits(at, "force_restart");

@@ -32,6 +32,17 @@ namespace cyto {
 // Longest sleep in nanoseconds before a sleeper looks for itself, a belt beside D1 and D2.
 inline constexpr std::uint64_t park_ns_max = 1'000'000'000;
 
+// What a worker does when there is nothing to do.
+enum class wait_strategy : std::uint8_t {
+  spin_then_park,  // Looks on for spin_us, then sleeps until it is woken.
+  park,            // Sleeps at once.
+  spin             // Never sleeps and holds its core; but sleeps where it has only one to share.
+};
+
+// Longest spin_us: a second.
+inline constexpr std::uint32_t spin_us_max = 1'000'000;
+inline constexpr std::uint32_t spin_us_default = 5;
+
 inline void full_fence() noexcept {
 #if defined(__SANITIZE_THREAD__)
   // ThreadSanitizer does not follow fences; a read-modify-write has the same effect.

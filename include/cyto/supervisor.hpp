@@ -33,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "cyto/doorbell.hpp"
 #include "cyto/segment.hpp"
 
 namespace cyto {
@@ -91,6 +92,11 @@ struct worker_spec : child_spec {
   std::vector<std::uint32_t> success;
   std::vector<std::uint32_t> prevent_restart;
   std::vector<std::uint32_t> force_restart;
+  wait_strategy wait = wait_strategy::spin_then_park;
+  std::uint32_t spin_us = spin_us_default;  // 0 to spin_us_max.
+  // Cores, by the kernel's numbers: member i is pinned to the i-th, and from the first again after
+  // the last. Empty: the kernel chooses.
+  std::vector<std::uint32_t> cpus;
   std::uint64_t quarantine_bytes = 64 * 1024;  // 0 to 1 GiB.
   std::string quarantine_origin = "quarantine_bytes";
 };

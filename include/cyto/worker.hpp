@@ -134,6 +134,8 @@ class worker {
   void say_end(source_end end) noexcept;
   bool resolve_fault(std::size_t handled);
   void wait_for_room(turn_output& to, std::uint64_t bytes);
+  void settle();
+  [[nodiscard]] bool look_on() noexcept;
   void sleep();
   [[nodiscard]] bool has_sent_to_closed() const noexcept;
   [[nodiscard]] system_phase phase() const noexcept;
@@ -148,6 +150,8 @@ class worker {
   system_phase phase_seen_ = system_phase::running;
   std::uint64_t standings_seen_ = 0;
   int nudge_ = -1;
+  std::uint64_t spin_ns_ = 0;  // Looks on so long before it sleeps.
+  bool never_sleeps_ = false;
   bool is_rehearsal_;
 };
 

@@ -1,0 +1,87 @@
+// What a worker does while there is nothing to do, and on which core.
+#include <sched.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "cyto/worker.hpp"
+
+namespace cyto {
+namespace {
+
+constexpr int looks_between_clocks = 16;
+
+std::vector<std::uint32_t> numbers_of(const std::string& text) {
+  std::vector<std::uint32_t> out;
+  for (std::size_t at = 0; at < text.size();) {
+    out.push_back(static_cast<std::uint32_t>(std::stoul(text.substr(at))));
+    const std::size_t comma = text.find(',', at);
+    at = comma == std::string::npos ? text.size() : comma + 1;
+  }
+  return out;
+}
+
+int usable_cores() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+}  // namespace
+
+void worker::settle() {
+  // Whoever may look on is decided by what is there, not by the core it is then pinned to: others
+  // run on the others.
+  const bool may_spin = usable_cores() > 1;
+  never_sleeps_ = may_spin && setting("wait of worker", "") == "spin";
+  const std::string spin_us = setting("spin_us of worker", std::to_string(spin_us_default));
+  spin_ns_ = may_spin ? std::stoull(spin_us) * 1000 : 0;
+  const std::vector<std::uint32_t> cpus = numbers_of(setting("cpus of worker", ""));
+  if (cpus.empty()) return;
+  const std::uint32_t core = cpus[slot_->entry().member % cpus.size()];
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  if (sched_setaffinity(0, sizeof set, &set) == 0) return;
+  throw error(error_code::bad_input, "worker " + std::string(name()),
+              "cannot be pinned to core " + std::to_string(core), std::strerror(errno),
+              "change its cpus; see the cores this machine gives: nproc, taskset -p $$");
+}
+
+// Looks at the lanes until there is something, as long as that is worth more than a sleep. (On one
+// core nobody could make anything visible meanwhile.)
+bool worker::look_on() noexcept {
+  mailbox& incoming = slot_->incoming();
+  if (spin_ns_ == 0 && !never_sleeps_) return incoming.has_any();
+  const std::uint64_t began = monotonic_ns();
+  do {
+    for (int i = 0; i < looks_between_clocks; ++i) {
+      if (incoming.has_any()) return true;
+      relax();
+    }
+  } while (monotonic_ns() - began < spin_ns_);
+  return false;
+}
+
+void worker::sleep() {
+  if (look_on()) return;
+  slot_->the_turn().ring_writers();  // Passes a full fence.
+  if (!never_sleeps_) slot_->bell().prepare();
+  if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand()) {
+    // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
+    const std::uint64_t turns = slot_->own().turns.own();
+    const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();
+    if (tells && turns != turns_told_) {
+      turns_told_ = turns;
+      tell_supervisor();
+    }
+    if (never_sleeps_) return;
+    slot_->own().parks.stage(slot_->own().parks.own() + 1);
+    slot_->the_turn().the_recorder().note(flight::sleeping, 0, 0, monotonic_ns());
+    slot_->bell().wait();
+  }
+  slot_->bell().cancel();
+}
+
+}  // namespace cyto
