@@ -351,8 +351,9 @@ inline void lane_writer::seal(std::uint64_t stamp) noexcept {
 inline void lane_writer::announce(std::uint64_t stamp) noexcept {
   ring_.header(committed_).ready.publish(stamp | committed_bit);  // L4
   // The next turn writes there, probably as much as this one; the reader may still own the lines.
-  const std::uint64_t lines =
-      std::clamp<std::uint64_t>((write_ - committed_) / line_bytes + 2, 4, 24);
+  // Of a large message only the top is written at once.
+  const std::uint64_t used = (write_ - committed_) / line_bytes;
+  const std::uint64_t lines = used < 2 || used > 22 ? 4 : used + 2;
   committed_ = write_;
   accepted_ += staged_;
   accepted_bytes_ += staged_bytes_;
