@@ -1,9 +1,9 @@
 // The kinds of messages that turns are measured with: how each is built, and how it is read.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "across/payload.hpp"
 #include "bench_generated.h"
@@ -14,18 +14,17 @@ namespace cyto::bench {
 // Bytes without a type.
 class raw_message {
  public:
-  explicit raw_message(std::size_t bytes) : bytes_(bytes) {}
+  explicit raw_message(std::size_t bytes) : payload_(bytes) {}
   status send(turn& in, turn_output& to, std::uint64_t number) noexcept {
-    write_payload(payload_.data(), bytes_, number);
-    return in.send_bytes(to, payload_.data(), static_cast<std::uint32_t>(bytes_), 1);
+    write_payload(payload_.data(), payload_.size(), number);
+    return in.send_bytes(to, payload_.data(), static_cast<std::uint32_t>(payload_.size()), 1);
   }
   static std::uint64_t read(const message_view& view) noexcept {
     return read_payload(view.data, view.size);
   }
 
  private:
-  std::size_t bytes_;
-  std::array<std::byte, 1024> payload_{};
+  std::vector<std::byte> payload_;
 };
 
 // A table of four fields, built by the builder each time.
