@@ -21,6 +21,15 @@ std::function<sample(const pace&)> rounds(Arguments... arguments) {
     return ping_pong(link, how);
   };
 }
+// A case of rounds between two threads of one process.
+template <class Link, class... Arguments>
+std::function<sample(const pace&)> thread_rounds(Arguments... arguments) {
+  return [=](pace how) {
+    how.direct = play_threads;
+    Link link(arguments...);
+    return ping_pong(link, how);
+  };
+}
 // A case of as many messages as go through.
 template <class Link, class... Arguments>
 std::function<sample(const pace&)> stream(Arguments... arguments) {

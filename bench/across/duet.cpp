@@ -17,8 +17,10 @@
 #include <exception>
 #include <fstream>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cyto/doorbell.hpp"
@@ -85,13 +87,38 @@ void pin(int core) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
+// Does a part, as a process or as a thread: `whose` use of the core is counted.
+bool act(int core, const part& what, tally& result, std::atomic<int>& arrived, __rusage_who whose) {
+  pin(core);
+  try {
+    rusage before{};
+    what(result, [&] {
+      getrusage(whose, &before);
+      arrived.fetch_add(1);
+      while (arrived.load() < 2) relax();
+    });
+    rusage after{};
+    getrusage(whose, &after);
+    result.cpu_s = cpu_seconds(after) - cpu_seconds(before);
+    result.switches = static_cast<std::uint64_t>(after.ru_nvcsw - before.ru_nvcsw +
+                                                 after.ru_nivcsw - before.ru_nivcsw);
+    return true;
+  } catch (const std::exception& failure) {
+    std::snprintf(result.failure, sizeof result.failure, "%s", failure.what());
+    return false;
+  }
+}
+
 class player {
  public:
-  player(int core, const part& what, tally& result, std::atomic<int>& arrived) : result_(&result) {
+  player(const stage& on, const std::function<bool()>& what) : on_(&on) {
     std::fflush(nullptr);
     pid_ = fork();
     if (pid_ < 0) throw std::runtime_error("cannot start a process for a benchmark");
-    if (pid_ == 0) perform(core, what, result, arrived);
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      _exit(what() ? 0 : 1);
+    }
     pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   }
   player(const player&) = delete;
@@ -109,40 +136,37 @@ class player {
     waitpid(pid_, &status, 0);
     pid_ = -1;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-    if (result_->failure[0] != 0) throw std::runtime_error(result_->failure);
+    for (const tally* each : {&on_->near, &on_->far}) {
+      if (each->failure[0] != 0) throw std::runtime_error(each->failure);
+    }
     throw std::runtime_error("a process of the benchmark died: wait status " +
                              std::to_string(status));
   }
 
  private:
-  [[noreturn]] static void perform(int core, const part& what, tally& result,
-                                   std::atomic<int>& arrived) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    pin(core);
-    int code = 0;
-    try {
-      rusage before{};
-      what(result, [&] {
-        getrusage(RUSAGE_SELF, &before);
-        arrived.fetch_add(1);
-        while (arrived.load() < 2) relax();
-      });
-      rusage after{};
-      getrusage(RUSAGE_SELF, &after);
-      result.cpu_s = cpu_seconds(after) - cpu_seconds(before);
-      result.switches = static_cast<std::uint64_t>(after.ru_nvcsw - before.ru_nvcsw +
-                                                   after.ru_nivcsw - before.ru_nivcsw);
-    } catch (const std::exception& failure) {
-      std::snprintf(result.failure, sizeof result.failure, "%s", failure.what());
-      code = 1;
-    }
-    _exit(code);
-  }
-
-  tally* result_;
+  const stage* on_;
   pid_t pid_ = -1;
   int pidfd_ = -1;
 };
+
+void wait_for(std::span<player* const> all, double limit_s) {
+  const auto until = clock::now() + std::chrono::duration<double>(limit_s);
+  for (std::size_t running = all.size(); running > 0;) {
+    std::vector<pollfd> ends;
+    for (const player* each : all) ends.push_back({each->pidfd(), POLLIN, 0});
+    const auto rest =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now()).count();
+    if (rest <= 0 || poll(ends.data(), ends.size(), static_cast<int>(rest)) < 0) {
+      throw std::runtime_error("a benchmark stood still and was ended after " +
+                               std::to_string(static_cast<int>(limit_s)) + " s");
+    }
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      if ((ends[i].revents & POLLIN) == 0) continue;
+      all[i]->reap();
+      --running;
+    }
+  }
+}
 
 }  // namespace
 
@@ -161,24 +185,27 @@ duet_result play(cores where, const part& near, const part& far, double limit_s)
   const shared_stage memory;
   stage& on = *memory;
   {
-    player second(where.far, far, on.far, on.arrived);
-    player first(where.near, near, on.near, on.arrived);
-    const auto until = clock::now() + std::chrono::duration<double>(limit_s);
-    std::array<player*, 2> left = {&first, &second};
-    for (std::size_t running = 2; running > 0;) {
-      std::array<pollfd, 2> ends = {{{first.pidfd(), POLLIN, 0}, {second.pidfd(), POLLIN, 0}}};
-      const auto rest =
-          std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now()).count();
-      if (rest <= 0 || poll(ends.data(), ends.size(), static_cast<int>(rest)) < 0) {
-        throw std::runtime_error("a benchmark stood still and was ended after " +
-                                 std::to_string(static_cast<int>(limit_s)) + " s");
-      }
-      for (std::size_t i = 0; i < ends.size(); ++i) {
-        if ((ends[i].revents & POLLIN) == 0) continue;
-        left[i]->reap();
-        --running;
-      }
-    }
+    player second(on, [&] { return act(where.far, far, on.far, on.arrived, RUSAGE_SELF); });
+    player first(on, [&] { return act(where.near, near, on.near, on.arrived, RUSAGE_SELF); });
+    wait_for(std::array{&first, &second}, limit_s);
+  }
+  return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far)};
+}
+
+duet_result play_threads(cores where, const part& near, const part& far, double limit_s) {
+  const shared_stage memory;
+  stage& on = *memory;
+  {
+    player both(on, [&] {
+      // One that failed ends the process, since the other one would wait for it.
+      std::thread second([&] {
+        if (!act(where.far, far, on.far, on.arrived, RUSAGE_THREAD)) _exit(1);
+      });
+      if (!act(where.near, near, on.near, on.arrived, RUSAGE_THREAD)) _exit(1);
+      second.join();
+      return true;
+    });
+    wait_for(std::array{&both}, limit_s);
   }
   return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far)};
 }

@@ -45,5 +45,9 @@ using part = std::function<void(tally&, const std::function<void()>& begin)>;
 // Runs both. A part prepares, calls begin(), which returns when the other one has called it too,
 // and goes on. Throws when a part fails, or has not ended after `limit_s` seconds.
 duet_result play(cores where, const part& near, const part& far, double limit_s);
+// The same as two threads of one forked process, for what knows no other kind.
+duet_result play_threads(cores where, const part& near, const part& far, double limit_s);
+
+using director = duet_result (*)(cores, const part&, const part&, double);
 
 }  // namespace cyto::bench

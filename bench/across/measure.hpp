@@ -32,6 +32,7 @@ struct pace {
   double seconds = 0.2;  // Measured; half as much before it is not.
   double limit_s = 20;   // After which it is given up.
   cores where = {};
+  director direct = play;  // Processes, or threads.
 };
 
 inline sample sample_of(const duet_result& found, const tally& counted) {
@@ -84,7 +85,7 @@ sample ping_pong(Link& link, const pace& how) {
       end.send(number);
     }
   };
-  const duet_result found = play(how.where, near, far, how.limit_s);
+  const duet_result found = how.direct(how.where, near, far, how.limit_s);
   return sample_of(found, *found.near);
 }
 
@@ -121,7 +122,7 @@ sample one_way(Link& link, const pace& how) {
       out.count = number - first;
     }
   };
-  const duet_result found = play(how.where, near, far, how.limit_s);
+  const duet_result found = how.direct(how.where, near, far, how.limit_s);
   return sample_of(found, *found.far);
 }
 
@@ -161,7 +162,7 @@ sample open_loop(Link& link, const pace& how, double per_s) {
     }
     out.count = out.times.count();
   };
-  const duet_result found = play(how.where, near, far, how.limit_s);
+  const duet_result found = how.direct(how.where, near, far, how.limit_s);
   return sample_of(found, *found.far);
 }
 
