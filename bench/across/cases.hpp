@@ -12,6 +12,7 @@ void add_lanes(std::vector<test_case>& to);
 void add_turns(std::vector<test_case>& to);
 void add_mailboxes(std::vector<test_case>& to);
 void add_wakes(std::vector<test_case>& to);
+void add_peers(std::vector<test_case>& to);
 
 // A case of rounds between two processes.
 template <class Link, class... Arguments>

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "across/peers/peers.hpp"
 #include "across/report.hpp"
 #include "version.hpp"
 
@@ -60,6 +61,7 @@ nlohmann::ordered_json machine_json(const pace& how, int passes) {
   out["passes"] = passes;
   out["seconds_per_pass"] = how.seconds;
   out["ns_per_tick"] = ns_per_tick();
+  out["peers_missing"] = peers_missing();
   nlohmann::ordered_json unfit = nlohmann::ordered_json::array();
   if (how.where.near < 0) unfit.push_back("fewer than two cores: nothing is pinned");
   if (is_virtual()) unfit.push_back("a virtual machine: its host takes time unseen");

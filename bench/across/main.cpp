@@ -10,6 +10,7 @@
 #include <exception>
 #include <set>
 
+#include "across/peers/peers.hpp"
 #include "across/report.hpp"
 
 namespace {
@@ -40,6 +41,15 @@ bool is_wanted(const test_case& each, const options& given) {
          std::find(given.sizes.begin(), given.sizes.end(), each.bytes) != given.sizes.end();
 }
 
+// One line, if peers were asked for and some were not built.
+void tell_missing(const std::vector<row>& rows) {
+  const std::vector<std::string> missing = peers_missing();
+  const bool asked = std::any_of(rows.begin(), rows.end(),
+                                 [](const row& each) { return each.of.bench == "peers"; });
+  if (!asked || missing.empty()) return;
+  fmt::print("not built, for want of their packages: {}\n", fmt::join(missing, ", "));
+}
+
 int measure(const options& given) {
   std::vector<test_case> selection;
   for (const test_case& each : all_cases()) {
@@ -65,6 +75,7 @@ int measure(const options& given) {
     fmt::print("{}\n", out.dump(1));
   } else {
     fmt::print("{}", table_of(rows));
+    tell_missing(rows);
     for (const auto& each : machine_json(how, given.passes)["unfit_to_quote"]) {
       fmt::print("not fit to be quoted: {}\n", each.get<std::string>());
     }

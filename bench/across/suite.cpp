@@ -48,6 +48,7 @@ std::vector<test_case> all_cases() {
   add_turns(out);
   add_mailboxes(out);
   add_wakes(out);
+  add_peers(out);
   return out;
 }
 
