@@ -95,7 +95,8 @@ bool act(int core, const part& what, tally& result, std::atomic<int>& arrived, _
     what(result, [&] {
       getrusage(whose, &before);
       arrived.fetch_add(1);
-      while (arrived.load() < 2) relax();
+      // Threads of a library that share this core may have to do something for the other part.
+      while (arrived.load() < 2) sched_yield();
     });
     rusage after{};
     getrusage(whose, &after);
