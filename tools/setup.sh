@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh run     what building and running takes
 #   tools/setup.sh test    the test tools too
+#   tools/setup.sh bench   besides, what `cyto bench peers` compares cyto with
 #   tools/setup.sh lists   only apt's package lists, if there are none
 #
 # When nothing is missing it prints nothing and changes nothing, and needs no rights.
@@ -19,6 +20,11 @@ test_packages=(
   clang libclang-rt-dev # libFuzzer and its sanitizers.
   gcc libc6-dev spin # spin's models are C programs in the end.
 )
+# Nothing but the benchmarks looks for these, and they do without.
+bench_packages=(
+  libzmq3-dev libnng-dev libconcurrentqueue-dev libreaderwriterqueue-dev
+  libiceoryx-posh-dev libacl1-dev # The headers of the first want those of the second.
+)
 
 fail() {
   echo "setup: $*" >&2
@@ -28,9 +34,10 @@ fail() {
 case "${1:-}" in
   run) wanted=("${run_packages[@]}") ;;
   test) wanted=("${run_packages[@]}" "${test_packages[@]}") ;;
+  bench) wanted=("${run_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
   lists) wanted=() ;;
   *)
-    echo "setup: '${1:-}' is no profile; use: tools/setup.sh run|test|lists" >&2
+    echo "setup: '${1:-}' is no profile; use: tools/setup.sh run|test|bench|lists" >&2
     exit 2
     ;;
 esac
