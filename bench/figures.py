@@ -99,7 +99,31 @@ def table(results, rows):
               f"{machine['passes']} passes;", f"{machine['cpu']}, {machine['cores']} cores, "
               f"{machine['kernel']}, {machine['compiler']}. Not fit to be quoted elsewhere:",
               "; ".join(machine["unfit_to_quote"]) + "."]
+    peers = peers_of(rows)
+    if peers:
+        lines += ["", *peer_table(peers)]
     return "\n".join(lines)
+
+
+def peer_table(peers):
+    """Round trips of everybody, polling, and how many times cyto's they are."""
+    sizes = [size for size in peers if len(peers[size]) > 2]
+    own = {size: dict(peers[size]).get("cyto") for size in sizes}
+    names = [name for name, _ in peers[sizes[0]]]
+    lines = ["| round trip, both sides polling | " + " | ".join(map(size_text, sizes)) + " |",
+             "|---" * (len(sizes) + 1) + "|"]
+    for name in names:
+        cells = []
+        for size in sizes:
+            ns = dict(peers[size]).get(name)
+            if ns is None:
+                cells.append("")
+            elif name == "cyto" or own[size] is None:
+                cells.append(time_text(ns))
+            else:
+                cells.append(f"{time_text(ns)}, {ns / own[size]:.1f}×")
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def peers_of(rows):
