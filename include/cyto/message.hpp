@@ -29,7 +29,6 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "cyto/lane.hpp"
@@ -72,10 +71,10 @@ class prebuilt {
  public:
   // `build` gets a FlatBufferBuilder and returns the root's offset, as for turn::send().
   template <class Build>
-  explicit prebuilt(Build&& build) {
+  explicit prebuilt(const Build& build) {
     flatbuffers::FlatBufferBuilder fbb;
     fbb.ForceDefaults(true);
-    fbb.Finish(std::forward<Build>(build)(fbb));
+    fbb.Finish(build(fbb));
     size_ = fbb.GetSize();
     is_wide_ = fbb.GetBufferMinAlignment() > sizeof(record_header);
     lines_.resize(round_up(size_, line_bytes) / line_bytes);
