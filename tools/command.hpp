@@ -32,6 +32,9 @@ struct run_options {
 };
 
 int run(const run_options& options);
+// Says what the topology would take. 1 if the memory is not there. Uses topology, name, input, set,
+// json and programs.
+int plan(const run_options& options);
 int status(const std::string& name, bool json);
 int audit(const std::string& name, bool json);
 int list(bool json);

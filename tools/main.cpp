@@ -87,6 +87,14 @@ int command(int argc, char** argv) {
   run_verb->add_flag("--json", run.json,
                      "one JSON document about the run on standard output; needs --output FILE");
 
+  auto* plan_verb = app.add_subcommand(
+      "plan", "Say what a topology would take: memory, lanes, cores, wake-ups; start nothing");
+  plan_verb->add_option("topology", run.topology, "TOML file")->required();
+  plan_verb->add_option("--input", run.input, "what ${input} stands for; need not be there");
+  plan_verb->add_option("--set", set, "key=value of the topology's [set]")->take_all();
+  plan_verb->add_option("--name", run.name, "name of the system instead of the topology's");
+  plan_verb->add_flag("--json", run.json, "one JSON document");
+
   std::string name;
   bool json = false;
   const auto looking = [&](const char* verb, const char* text) {
@@ -165,6 +173,11 @@ int command(int argc, char** argv) {
       return tell(2, "--json: standard output is the table's already; give --output FILE");
     }
     return cyto::tools::run(run);
+  }
+  if (plan_verb->parsed()) {
+    run.set = parse_set(set);
+    run.programs = own_folder();
+    return cyto::tools::plan(run);
   }
   if (status_verb->parsed()) return cyto::tools::status(name, json);
   if (audit_verb->parsed()) return cyto::tools::audit(name, json);

@@ -67,6 +67,31 @@ TEST_F(Command, ASystemThatDoesNotRunIsSaidNotToRun) {
   }
 }
 
+TEST_F(Command, PlanSaysWhatATopologyTakesAndStartsNothing) {
+  const outcome end = cyto({"plan", revdeps_topology, "--name", name(), "--json", "--set",
+                            "parsers=3", "--set", "stanza_lane_bytes=64KiB"});
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  const json plan = json::parse(end.out);
+  EXPECT_EQ(plan.at("name"), name());
+  EXPECT_EQ(plan.at("workers").at(1).at("count").get<int>(), 3);
+  EXPECT_EQ(plan.at("lanes").at(0).at("count").get<int>(), 3);
+  EXPECT_EQ(plan.at("lanes").at(0).at("lane_bytes").get<int>(), 64 * 1024);
+  EXPECT_EQ(plan.at("lanes").at(1).at("count").get<int>(), 6);
+  const auto lanes_bytes = 3 * 64 * 1024 + 6 * plan.at("lanes").at(1).at("lane_bytes").get<int>();
+  EXPECT_GT(plan.at("memory_bytes").get<int>(), lanes_bytes);
+  expect_one_error(cyto({"status", name()}), 3);
+  expect_nothing_left();
+}
+
+TEST_F(Command, PlanOfWhatIsNotThereSaysNo) {
+  const outcome end = cyto(
+      {"plan", revdeps_topology, "--json", "--set", "counters=200", "--set", "cells_bytes=16GiB"});
+  EXPECT_EQ(end.exit_code, 1) << end.err;
+  const json plan = json::parse(end.out);
+  EXPECT_FALSE(plan.at("fits").get<bool>());
+  EXPECT_GT(plan.at("memory_bytes"), plan.at("memory_available_bytes"));
+}
+
 // The system of these tests is one that has much to do.
 class RunningSystem : public Command {
  protected:
