@@ -61,7 +61,7 @@ TEST(Mailbox, CauseThatBecomesVisibleBetweenTheTwoLooksIsDeliveredFirst) {
   const std::vector<std::pair<unsigned, unsigned>> lanes = {{0, 3}, {1, 3}, {2, 3}, {0, 1}};
   std::size_t cause_first = 0;
   // Sanitized code has far more instructions a look.
-  constexpr std::uint64_t stride = sanitized ? 97 : 2;
+  constexpr std::uint64_t stride = sanitized ? 397 : 2;
   std::uint64_t k = 0;
   for (bool stepping = true; stepping; k += stride) {
     small_system system({"a", "b", "d", "c"}, lanes);
