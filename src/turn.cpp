@@ -185,15 +185,14 @@ void turn::commit() noexcept {
   full_fence();  // D1, for all bells below.
   for (turn_output* each : touched_outputs_) ring(*each->reader_bell);
   for (turn_input* each : touched_inputs_) {
-    // A writer that sleeps is worth waking when there is a good part of the lane, or all of it: it
-    // may need all, and this worker may stay busy with others. Asked last: whether there is more
-    // takes the line away from the writer.
-    if (each->given_back_bytes == 0 || each->writer_bell->parked.own() == 0) continue;
-    if (each->given_back_bytes < each->lane.capacity_bytes() / 4 && !each->lane.looks_empty()) {
-      continue;
-    }
+    // A writer that waits for room is worth waking when there is a good part of the lane, or all of
+    // it: it may need all, and this worker may stay busy with others. Whether it is all is asked of
+    // a sleeper only: the question takes the line away from one who is about to write there.
+    if (each->given_back_bytes == 0) continue;
+    const bool is_much = each->given_back_bytes >= each->lane.capacity_bytes() / 4;
+    if (!is_much && !(is_asleep(*each->writer_bell) && each->lane.looks_empty())) continue;
     each->given_back_bytes = 0;
-    wake(*each->writer_bell);
+    ring(*each->writer_bell);
   }
   untouch();
   root_changed_ = false;

@@ -143,7 +143,7 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
   if (!to.is_open()) tell_supervisor();  // Nobody makes room there unless it is brought back.
   while (must_wait()) {
     if (never_sleeps_) {
-      relax();
+      slot_->bell().stay_awake();
       continue;
     }
     slot_->bell().prepare();
@@ -151,8 +151,8 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
       slot_->own().parks.stage(slot_->own().parks.own() + 1);
       slot_->bell().wait();
     }
-    slot_->bell().cancel();
   }
+  slot_->bell().cancel();
 }
 
 // Returns whether anything was done.

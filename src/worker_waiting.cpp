@@ -22,12 +22,6 @@ std::vector<std::uint32_t> numbers_of(const std::string& text) {
   return out;
 }
 
-int usable_cores() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 }  // namespace
 
 void worker::settle() {
@@ -49,8 +43,7 @@ void worker::settle() {
               "change its cpus; see the cores this machine gives: nproc, taskset -p $$");
 }
 
-// Looks at the lanes until there is something, as long as that is worth more than a sleep. (On one
-// core nobody could make anything visible meanwhile.)
+// Looks at the lanes until there is something, as long as that is worth more than a sleep.
 bool worker::look_on() noexcept {
   mailbox& incoming = slot_->incoming();
   if (spin_ns_ == 0 && !never_sleeps_) return incoming.has_any();

@@ -70,6 +70,22 @@ TEST(Doorbell, WakeReachesASleeperWhoseRingerDiedBetweenClearingAndWaking) {
   sleeper.join();
 }
 
+TEST(Doorbell, OneThatStaysAwakeIsNotRungAndSaysSoAgainWhenThatWasCleared) {
+  doorbell_line line{};
+  doorbell bell(line);
+  bell.stay_awake();
+  EXPECT_EQ(line.parked.own(), parked_awake);
+  EXPECT_FALSE(is_asleep(line));
+  ring(line);
+  EXPECT_EQ(line.parked.own(), parked_awake);
+  wake(line);  // As recovery does, unconditionally.
+  EXPECT_EQ(line.parked.own(), 0U);
+  bell.stay_awake();
+  EXPECT_EQ(line.parked.own(), parked_awake);
+  bell.cancel();
+  EXPECT_EQ(line.parked.own(), 0U);
+}
+
 // Two threads hand a number to and fro through parked waits: a lost wake-up hangs the test.
 TEST(Doorbell, NoWakeUpIsLostInManyHandovers) {
   const watchdog guard(std::chrono::seconds(100), "Doorbell.NoWakeUpIsLostInManyHandovers");

@@ -1,6 +1,5 @@
 // `cyto plan`: what a topology would take, before anything starts.
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -11,12 +10,6 @@
 
 namespace cyto::tools {
 namespace {
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
 
 const char* text_of(wait_strategy how) {
   switch (how) {

@@ -171,8 +171,6 @@ void wait_for(std::span<player* const> all, double limit_s) {
 
 }  // namespace
 
-int usable_cores() { return static_cast<int>(cores_allowed().size()); }
-
 cores pinned_cores() {
   const std::vector<int> all = cores_allowed();
   if (all.size() < 2) return {};

@@ -32,8 +32,6 @@ struct cores {
 
 // Two of the cores this process may use, on different physical ones if there are such.
 cores pinned_cores();
-// Cores this process may use.
-int usable_cores();
 
 struct duet_result {
   std::unique_ptr<tally> near;

@@ -8,7 +8,8 @@
 //   mapped writable, from any thread.
 //
 // Layout: one line a slot, in pages that everybody may write: `parked` is 1 while its owner sleeps
-//   or is about to.
+//   or is about to, 2 while it waits for room without sleeping, so that nobody need ring and nobody
+//   takes it for stalled.
 //
 // Ordering (models: tests/model/park.pml):
 //   D1 Sleeper: parked = 1, full fence, look again, sleep. Ringer: store, full fence, parked? Each
@@ -65,10 +66,22 @@ inline void relax() noexcept {
 // Wakes the owner of `line` without asking whether it sleeps.
 void wake(doorbell_line& line) noexcept;
 
+// Cores that this process may use. On a single one it is of no use to look on: nobody else could
+// make anything visible meanwhile.
+int usable_cores() noexcept;
+
+inline constexpr std::uint32_t parked_asleep = 1;
+inline constexpr std::uint32_t parked_awake = 2;
+
+// Whether the owner sleeps or is about to.
+inline bool is_asleep(const doorbell_line& line) noexcept {
+  return line.parked.own() == parked_asleep;
+}
+
 // Wakes the owner if it sleeps. The caller has passed a full fence since its store (D1); one fence
 // serves any number of bells.
 inline void ring(doorbell_line& line) noexcept {
-  if (line.parked.own() != 0) [[unlikely]]
+  if (is_asleep(line)) [[unlikely]]
     wake(line);
 }
 
@@ -77,8 +90,14 @@ class doorbell {
   explicit doorbell(doorbell_line& line) noexcept : line_(&line) {}
 
   void prepare() noexcept {
-    line_->parked.stage(1);
+    line_->parked.stage(parked_asleep);
     full_fence();  // D1
+  }
+  // Says that its owner waits, but will look for itself. Recovery of a neighbour may have cleared
+  // it since the last time.
+  void stay_awake() noexcept {
+    if (line_->parked.own() != parked_awake) line_->parked.stage(parked_awake);
+    relax();
   }
   // Sleeps until rung, at most `timeout_ns`. Spurious returns happen.
   void wait(std::uint64_t timeout_ns = park_ns_max) noexcept;

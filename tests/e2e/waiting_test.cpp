@@ -1,7 +1,6 @@
 // How workers wait, and on which core: the topology's choice.
+#include "cyto/doorbell.hpp"
 #include "e2e/job.hpp"
-
-#include <sched.h>
 
 namespace cyto::test {
 namespace {
@@ -40,12 +39,6 @@ INSTANTIATE_TEST_SUITE_P(Strategies, WaitingBy,
                                          "wait = \"spin\"\ncpus = [0]\n"),
                          [](const auto& each) { return "Number" + std::to_string(each.index); });
 
-int cores_here() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-}
-
 std::uint64_t parks_of(const json& document, const std::string& worker) {
   for (const json& each : document.at("workers")) {
     if (each.at("name") == worker) return each.at("parks").get<std::uint64_t>();
@@ -62,9 +55,29 @@ TEST_F(Waiting, OneThatSpinsNeverSleepsUnlessThereIsOneCore) {
     if (const auto document = status()) parks = parks_of(*document, "parser/0");
   }
   expect_table_of(held.input);
-  if (cores_here() > 1) {
+  if (usable_cores() > 1) {
     EXPECT_EQ(parks, 0U);
   }
+}
+
+// It has work and ends no turn, but neither hangs nor sleeps.
+TEST_F(Waiting, OneThatSpinsForRoomIsNotStalled) {
+  held_job held = start_held([this](const auto& input) {
+    return job_with("wait = \"spin\"\nstall_ms = 300\non_stall = \"restart\"\n", input) +
+           tiny_lanes;
+  });
+  std::vector<process_ref> counters;
+  for (const auto& [worker, pid] : held.workers) {
+    if (worker.find("counter") != worker.npos) counters.emplace_back(pid);
+  }
+  signal_all(counters, SIGSTOP);
+  signal_all(parsers_in(held.workers), SIGCONT);
+  for (const process_ref& each : parsers_in(held.workers)) EXPECT_FALSE(each.wait_for_end(1500ms));
+  signal_all(counters, SIGCONT);
+  const outcome end = held.system.wait();
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_EQ(last_line(end.out).at("restarts").get<int>(), 0);
+  expect_table_of(held.input);
 }
 
 TEST_F(Waiting, MembersArePinnedInTurn) {
