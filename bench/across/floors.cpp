@@ -15,78 +15,53 @@ namespace {
 
 using flag = word<std::uint64_t>;
 
-// Payload and flag in one line, one line for each direction.
-class line_link {
+// A payload and a flag for each direction. The flag is the last word of the payload's line, or
+// has a line of its own before it.
+class flag_link {
  public:
-  explicit line_link(std::size_t bytes) : bytes_(bytes), memory_(2 * line_bytes) {}
+  explicit flag_link(std::size_t bytes)
+      : bytes_(bytes),
+        is_one_line_(bytes + sizeof(flag) <= line_bytes),
+        memory_(2 * (bytes + 2 * line_bytes)) {}
 
   class end {
    public:
-    end(const shared_memory& memory, std::size_t bytes, bool is_near)
-        : out_(memory.at<std::byte>(is_near ? 0 : line_bytes)),
-          in_(memory.at<std::byte>(is_near ? line_bytes : 0)),
-          bytes_(bytes) {}
+    end(const flag_link& of, bool is_near) : bytes_(of.bytes_) {
+      const std::size_t half = round_up(bytes_, line_bytes) + line_bytes;
+      auto* out = of.memory_.at<std::byte>(is_near ? 0 : half);
+      auto* in = of.memory_.at<std::byte>(is_near ? half : 0);
+      const std::size_t flag_at = of.is_one_line_ ? line_bytes - sizeof(flag) : 0;
+      const std::size_t payload_at = of.is_one_line_ ? 0 : line_bytes;
+      out_flag_ = reinterpret_cast<flag*>(out + flag_at);
+      in_flag_ = reinterpret_cast<flag*>(in + flag_at);
+      out_ = out + payload_at;
+      in_ = in + payload_at;
+    }
     void send(std::uint64_t number) noexcept {
       write_payload(out_, bytes_, number);
-      flag_of(out_).publish(++sent_);
+      out_flag_->publish(++sent_);
     }
     std::uint64_t receive() noexcept {
       ++received_;
-      while (flag_of(in_).observe() != received_) relax();
+      while (in_flag_->observe() != received_) relax();
       return read_payload(in_, bytes_);
     }
 
    private:
-    static flag& flag_of(std::byte* line) noexcept {
-      return *reinterpret_cast<flag*>(line + line_bytes - sizeof(flag));
-    }
+    std::size_t bytes_;
+    flag* out_flag_;
+    flag* in_flag_;
     std::byte* out_;
     std::byte* in_;
-    std::size_t bytes_;
     std::uint64_t sent_ = 0;
     std::uint64_t received_ = 0;
   };
-  end near() { return {memory_, bytes_, true}; }
-  end far() { return {memory_, bytes_, false}; }
+  end near() { return {*this, true}; }
+  end far() { return {*this, false}; }
 
  private:
   std::size_t bytes_;
-  shared_memory memory_;
-};
-
-// One buffer for each direction, and a flag in a line of its own.
-class buffer_link {
- public:
-  explicit buffer_link(std::size_t bytes) : bytes_(bytes), memory_(2 * (bytes + line_bytes)) {}
-
-  class end {
-   public:
-    end(const shared_memory& memory, std::size_t bytes, bool is_near)
-        : out_(memory.at<std::byte>(is_near ? 0 : bytes + line_bytes)),
-          in_(memory.at<std::byte>(is_near ? bytes + line_bytes : 0)),
-          bytes_(bytes) {}
-    void send(std::uint64_t number) noexcept {
-      write_payload(out_ + line_bytes, bytes_, number);
-      reinterpret_cast<flag*>(out_)->publish(++sent_);
-    }
-    std::uint64_t receive() noexcept {
-      ++received_;
-      while (reinterpret_cast<flag*>(in_)->observe() != received_) relax();
-      return read_payload(in_ + line_bytes, bytes_);
-    }
-
-   private:
-    std::byte* out_;
-    std::byte* in_;
-    std::size_t bytes_;
-    std::uint64_t sent_ = 0;
-    std::uint64_t received_ = 0;
-  };
-  end near() { return {memory_, bytes_, true}; }
-  end far() { return {memory_, bytes_, false}; }
-
- private:
-  std::size_t bytes_;
+  bool is_one_line_;
   shared_memory memory_;
 };
 
@@ -215,7 +190,7 @@ sample copies(const pace& how, std::size_t bytes) {
 
 void add_floors(std::vector<test_case>& to) {
   to.push_back(
-      {"floor", "line", "spin", 48, figure::round_p50, {}, rounds<line_link>(std::size_t{48})});
+      {"floor", "line", "spin", 48, figure::round_p50, {}, rounds<flag_link>(std::size_t{48})});
   for (const std::size_t bytes : {56U, 248U, 1024U}) {
     to.push_back({"floor",
                   "ring",
@@ -227,7 +202,7 @@ void add_floors(std::vector<test_case>& to) {
   }
   for (const std::size_t bytes : {std::size_t{64} << 10, std::size_t{1} << 20}) {
     to.push_back(
-        {"floor", "buffer", "spin", bytes, figure::round_p50, {}, rounds<buffer_link>(bytes)});
+        {"floor", "buffer", "spin", bytes, figure::round_p50, {}, rounds<flag_link>(bytes)});
   }
   to.push_back({"floor",
                 "stream",

@@ -2,51 +2,34 @@
 // where it lies.
 #include <boost/lockfree/spsc_queue.hpp>
 
-#include <memory>
-
-#include "across/peers/peers.hpp"
+#include "across/peers/thread_queue.hpp"
 
 namespace cyto::bench {
 namespace {
 
 template <std::size_t Bytes>
-class boost_spsc_link {
+class boost_spsc {
  public:
   using message = fixed_message<Bytes>;
   using queue = boost::lockfree::spsc_queue<message>;
+  static constexpr std::size_t depth = 16;
 
-  class end {
-   public:
-    end(queue& out, queue& in) : out_(&out), in_(&in) {}
-    void send(std::uint64_t number) {
-      write_payload(message_->bytes, Bytes, number);
-      while (!out_->push(*message_)) relax();
-    }
-    std::uint64_t receive() {
-      std::uint64_t number = 0;
-      const auto read = [&](const message& it) { number = read_payload(it.bytes, Bytes); };
-      while (!in_->consume_one(read)) relax();
-      return number;
-    }
-
-   private:
-    queue* out_;
-    queue* in_;
-    std::unique_ptr<message> message_ = std::make_unique<message>();
-  };
-  end near() { return {there_, back_}; }
-  end far() { return {back_, there_}; }
+  boost_spsc(queue& out, queue& in) : out_(&out), in_(&in) {}
+  bool put(const message& what) { return out_->push(what); }
+  template <class Read>
+  bool take(const Read& read) {
+    return in_->consume_one(read);
+  }
 
  private:
-  static constexpr std::size_t depth = 16;
-  queue there_{depth};
-  queue back_{depth};
+  queue* out_;
+  queue* in_;
 };
 
 }  // namespace
 
 void add_boost_spsc(std::vector<test_case>& to) {
-  add_thread_peer<boost_spsc_link>(to, "boost_spsc_threads");
+  add_thread_peer<boost_spsc>(to, "boost_spsc_threads");
 }
 
 }  // namespace cyto::bench

@@ -38,21 +38,6 @@ void add_peer(std::vector<test_case>& to, const std::string& name,
   }
 }
 
-// Cases of a queue between two threads, whose messages have a size known to the compiler.
-template <template <std::size_t> class Link>
-void add_thread_peer(std::vector<test_case>& to, const std::string& name) {
-  to.push_back(peer_case(name, waiting::spin, 64, thread_rounds<Link<64>>()));
-  to.push_back(peer_case(name, waiting::spin, 1 << 10, thread_rounds<Link<1 << 10>>()));
-  to.push_back(peer_case(name, waiting::spin, 64 << 10, thread_rounds<Link<64 << 10>>()));
-}
-
-// A message of such a queue. Not cleared when it is made: it is always written in full.
-template <std::size_t Bytes>
-struct fixed_message {
-  fixed_message() noexcept {}  // NOLINT(modernize-use-equals-default)
-  std::byte bytes[Bytes];
-};
-
 // A name that no other process uses, for what must have one.
 std::string unused_name(const std::string& peer);
 
