@@ -21,7 +21,7 @@
 //
 // Ordering (prototype and models: tests/model/turn.pml):
 //   L1 A record counts once the writer's commit word is >= its stamp. The reader looks at `ready`
-//      first, at the commit word if the bit is not set, and at `ready` again after the commit word:
+//      first, at the commit word if the bit stays away, and at `ready` again after the commit word:
 //      between the two looks a dead writer's record may have been cut and written anew.
 //   L2 The word above which the next record would stand is zeroed before the newest record can be
 //      seen, so an old header is never taken for a record.
