@@ -253,6 +253,24 @@ std::uint64_t bytes_needed(const segment_plan& plan) {
   return placed.header.segment_bytes;
 }
 
+namespace {
+
+// The lanes of one reader begin at different lines of their pages: a worker looks at the fronts of
+// all, and at the same place they would share a few sets of its cache.
+void begin_lane(std::byte* base, const slot_entry* slots, const lane_entry& lane) noexcept {
+  const std::uint64_t position = lane.reader_index * line_bytes % lane.ring_bytes;
+  const slot_entry& reader = slots[lane.reader_slot];
+  const slot_entry& writer = slots[lane.writer_slot];
+  auto* inputs = reinterpret_cast<input_line*>(base + reader.control_offset + sizeof(control));
+  auto* outputs = reinterpret_cast<output_line*>(base + writer.control_offset + sizeof(control) +
+                                                 writer.input_count * sizeof(input_line));
+  inputs[lane.reader_index].taken.begin({position, 0, 0});
+  inputs[lane.reader_index].read_published.stage(position);
+  outputs[lane.writer_index].sent.begin({position, 0, 0});
+}
+
+}  // namespace
+
 segment segment::create(const segment_plan& plan) {
   check(plan);
   placement placed;
@@ -286,8 +304,8 @@ segment segment::create(const segment_plan& plan) {
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
       throw_errno(errno, error_code::failed, thing, "cannot seal its memory");
     }
-    const mapping head(fd, 0, placed.header.doorbells_offset, true);
-    std::byte* base = head.data();
+    const mapping all(fd, 0, bytes, true);
+    std::byte* base = all.data();
     auto* header = reinterpret_cast<segment_header*>(base);
     std::memcpy(base + sizeof(header->ready),
                 reinterpret_cast<const std::byte*>(&placed.header) + 8, sizeof(segment_header) - 8);
@@ -299,6 +317,7 @@ segment segment::create(const segment_plan& plan) {
     }
     std::memcpy(base + placed.header.settings_offset, placed.settings.data(),
                 placed.settings.size());
+    for (const lane_entry& lane : placed.lanes) begin_lane(base, placed.slots.data(), lane);
     header->ready.publish(layout_magic);  // S1
     return {fd, mapping(fd, 0, bytes, false)};
   } catch (...) {

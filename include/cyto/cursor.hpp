@@ -118,6 +118,10 @@ class versioned {
     return version_[index & 1].tag.observe();
   }
 
+  // In zeroed memory, before anybody else sees it: what holds at commit 0.
+  void begin(const values& in) noexcept {
+    for (std::size_t i = 0; i < N; ++i) version_[0].value[i].stage(in[i]);
+  }
   // Writes the version that is not current; it stays invalid until seal().
   void stage(unsigned spare, const values& in) noexcept {
     version<N>& to = version_[spare & 1];
