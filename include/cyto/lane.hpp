@@ -299,11 +299,16 @@ class lane_reader {
         [[unlikely]] {
       return look::corrupt;
     }
-    // The reader will follow offsets through the payload: fetch its lines all at once.
+    // The reader will follow offsets through the payload: fetch its lines all at once. Of a large
+    // one fetch the beginning, where FlatBuffers have their root.
     const std::byte* top = ring_.top(read_);
-    const std::byte* stop = top - std::min<std::uint64_t>(length, 17 * line_bytes);
-    for (const std::byte* at = top - 2 * line_bytes; at >= stop; at -= line_bytes) {
-      __builtin_prefetch(at);
+    const std::byte* stop = top - length;
+    if (length > 17 * line_bytes) [[unlikely]] {
+      for (std::uint64_t i = 0; i < 4; ++i) __builtin_prefetch(stop + i * line_bytes);
+    } else {
+      for (const std::byte* at = top - 2 * line_bytes; at >= stop; at -= line_bytes) {
+        __builtin_prefetch(at);
+      }
     }
     return look::message;
   }
