@@ -332,25 +332,25 @@ class lane_reader {
 };
 
 inline void lane_writer::seal(std::uint64_t stamp) noexcept {
-  std::byte* top = ring_.top(committed_);
-  record_header& first = ring_.header(committed_);
+  line_->sent.stage(spare_, {write_, accepted_ + staged_, accepted_bytes_ + staged_bytes_});
+  line_->sent.seal(spare_, stamp);
+  spare_ = 1 - spare_;
+  // After the account, so that of a single record little stands between its header and the bit: its
+  // reader waits on this very line.
   if ((first_size_wide_ & wide_bit) == 0) {
     // The whole line: below a shorter payload there is only slack.
-    std::memcpy(top - line_bytes, kept_, sizeof kept_);
+    std::memcpy(ring_.top(committed_) - line_bytes, kept_, sizeof kept_);
   }
+  record_header& first = ring_.header(committed_);
   first.size_wide.stage(first_size_wide_);
   first.kind_hops.stage(first_kind_hops_);
   first.ready.stage(stamp);
   std::uint64_t at = committed_;
-  for (std::uint32_t i = 0; i < staged_; ++i) {
-    record_header& header = ring_.header(at);
-    header.ready.stage(stamp);
-    const std::uint32_t size_wide = header.size_wide.own();
+  for (std::uint32_t i = 1; i < staged_; ++i) {
+    const std::uint32_t size_wide = ring_.header(at).size_wide.own();
     at += record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
+    ring_.header(at).ready.stage(stamp);
   }
-  line_->sent.stage(spare_, {write_, accepted_ + staged_, accepted_bytes_ + staged_bytes_});
-  line_->sent.seal(spare_, stamp);
-  spare_ = 1 - spare_;
 }
 
 inline void lane_writer::announce(std::uint64_t stamp) noexcept {
