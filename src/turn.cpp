@@ -230,6 +230,7 @@ void turn::abort() noexcept {
 void turn::ring_writers() noexcept {
   full_fence();
   for (const auto& each : inputs_) {
+    if (each->given_back_bytes == 0) continue;
     each->given_back_bytes = 0;
     ring(*each->writer_bell);
   }

@@ -378,5 +378,25 @@ TEST(Turn, MadReaderDoesNotKeepItsWriterFromRecovering) {
   EXPECT_EQ(drain(good), (payloads{"y", "z"}));
 }
 
+TEST(Turn, WhoFallsAsleepRingsOnlyThoseWhoseRoomItHasGivenBackAndNotToldOf) {
+  small_system system({"a", "b", "reader"}, {{0, 2}, {1, 2}});
+  slot a(system.where, 0), b(system.where, 1), reader(system.where, 2);
+  const mapping bells = system.where.map_doorbells();
+  auto* bell = reinterpret_cast<doorbell_line*>(bells.data());
+  send(a, 0, "one");
+  send(a, 0, "two");
+  std::string payload;
+  ASSERT_TRUE(take_one(reader, payload));
+  reader.the_turn().commit();  // Little was given back, and more is there.
+  bell[0].parked.publish(parked_asleep);
+  bell[1].parked.publish(parked_asleep);
+  reader.the_turn().ring_writers();
+  EXPECT_EQ(bell[0].parked.observe(), 0U);
+  EXPECT_EQ(bell[1].parked.observe(), parked_asleep);
+  bell[0].parked.publish(parked_asleep);
+  reader.the_turn().ring_writers();
+  EXPECT_EQ(bell[0].parked.observe(), parked_asleep) << "it was told before";
+}
+
 }  // namespace
 }  // namespace cyto::test

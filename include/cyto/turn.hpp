@@ -241,7 +241,8 @@ class turn {
   // REQUIRES: fault() == none.
   void commit() noexcept;
   void abort() noexcept;
-  // Rings whoever writes to this worker and sleeps; called before it sleeps itself.
+  // Rings whoever sleeps and may wait for room that this worker has given back and not told of;
+  // called before it sleeps itself.
   void ring_writers() noexcept;
 
   static constexpr std::uint64_t index_mark = std::uint64_t{1} << 63;
