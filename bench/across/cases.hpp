@@ -1,6 +1,7 @@
 // What the files of cases offer to suite.cpp: each appends its own.
 #pragma once
 
+#include <filesystem>
 #include <vector>
 
 #include "across/suite.hpp"
@@ -13,6 +14,8 @@ void add_turns(std::vector<test_case>& to);
 void add_mailboxes(std::vector<test_case>& to);
 void add_wakes(std::vector<test_case>& to);
 void add_peers(std::vector<test_case>& to);
+// `input`: of the job; empty: the excerpt that the tests have.
+void add_jobs(std::vector<test_case>& to, const std::filesystem::path& input);
 
 // A case of rounds between two processes.
 template <class Link, class... Arguments>

@@ -1,6 +1,7 @@
 // cyto-bench: what crosses processes, measured against what nothing can be faster than.
 //
-//   cyto bench [BENCH...] [--json] [--seconds S] [--passes N] [--size BYTES] [--list]
+//   cyto bench [BENCH...] [--json] [--seconds S] [--passes N] [--size BYTES]
+//              [--input FILE] [--list]
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ using namespace cyto::bench;
 struct options {
   std::vector<std::string> benches;
   std::vector<std::size_t> sizes;
+  std::string input;
   double seconds = 0.2;
   int passes = 5;
   bool json = false;
@@ -52,7 +54,7 @@ void tell_missing(const std::vector<row>& rows) {
 
 int measure(const options& given) {
   std::vector<test_case> selection;
-  for (const test_case& each : all_cases()) {
+  for (const test_case& each : all_cases(given.input)) {
     if (is_wanted(each, given)) selection.push_back(each);
   }
   if (given.list) {
@@ -94,6 +96,8 @@ int command(int argc, char** argv) {
   app.add_option("bench", given.benches, "which; all if none is named")
       ->check(CLI::IsMember(names));
   app.add_option("--size", given.sizes, "only cases of messages of that many bytes");
+  app.add_option("--input", given.input, "package index for the job (an excerpt of one)")
+      ->check(CLI::ExistingFile);
   app.add_option("--seconds", given.seconds, "how long each case is measured in each pass (0.2)")
       ->check(CLI::Range(0.001, 60.0));
   app.add_option("--passes", given.passes, "how often; ratios are medians over them (5)")

@@ -41,13 +41,14 @@ std::vector<test_case> with_floors(const std::vector<test_case>& selection) {
 
 }  // namespace
 
-std::vector<test_case> all_cases() {
+std::vector<test_case> all_cases(const std::filesystem::path& job_input) {
   std::vector<test_case> out;
   add_floors(out);
   add_lanes(out);
   add_turns(out);
   add_mailboxes(out);
   add_wakes(out);
+  add_jobs(out, job_input);
   add_peers(out);
   return out;
 }

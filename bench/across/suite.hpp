@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -36,8 +37,9 @@ struct row {
   std::string failure;
 };
 
-// Cases of all files, in the order in which tables show them.
-std::vector<test_case> all_cases();
+// Cases of all files, in the order in which tables show them. `job_input`: what whole jobs read;
+// empty: an excerpt of a package index.
+std::vector<test_case> all_cases(const std::filesystem::path& job_input = {});
 
 // Runs the cases `passes` times, each pass all of them in turn, so that a case and its floor see
 // the same machine. Floors that the selection lacks are run with it.
