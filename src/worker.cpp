@@ -40,7 +40,8 @@ void worker::progress(std::uint64_t done, std::uint64_t total) noexcept {
 }
 
 void worker::batch(std::size_t messages_max) {
-  batch_max_ = limit_ = std::clamp<std::size_t>(messages_max, 1, 4096);
+  batch_max_ = std::clamp<std::size_t>(messages_max, 1, 4096);
+  limit_ = std::min(limit_, batch_max_);
 }
 
 void worker::add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),

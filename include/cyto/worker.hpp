@@ -105,7 +105,8 @@ class worker {
   void source(std::function<produced(turn&)> produce) { produce_ = std::move(produce); }
   // Shown by status and by the progress line. Units are the worker's own.
   void progress(std::uint64_t done, std::uint64_t total) noexcept;
-  // Messages a turn takes at most; 1 to 4096.
+  // Messages a turn takes at most; 1 to 4096 (256). The first turn takes one, and each later one
+  // up to twice as many as the one before.
   void batch(std::size_t messages_max);
 
   // What is wrong with what setup has asked for, if anything, is thrown.
@@ -145,7 +146,9 @@ class worker {
   std::vector<handler_entry> handlers_;
   std::function<produced(turn&)> produce_;
   std::size_t batch_max_ = 256;
-  std::size_t limit_ = 256;  // Of the next turn: lowered after one that was too large.
+  // Of the next turn: one message at first, so that a successor is soon seen to go on; twice as
+  // many after each turn, fewer after one that was too large.
+  std::size_t limit_ = 1;
   std::uint64_t turns_told_ = ~std::uint64_t{0};
   system_phase phase_seen_ = system_phase::running;
   std::uint64_t standings_seen_ = 0;
