@@ -1,6 +1,5 @@
 // Packets and descriptors of a stranger's, to the reading of packets and to a supervisor that
 // serves. It answers the next honest client, and no descriptor is left open.
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,12 +45,19 @@ struct served {
   supervisor system{one_program(), {}};
 };
 
-std::size_t open_descriptors() {
-  std::size_t count = 0;
-  DIR* folder = opendir("/proc/self/fd");
-  while (readdir(folder) != nullptr) ++count;
-  closedir(folder);
-  return count;
+struct descriptors {
+  std::size_t of_processes = 0;  // A client may have the worker stopped, and started again.
+  std::size_t others = 0;
+};
+
+descriptors open_descriptors() {
+  descriptors out;
+  std::error_code gone;  // That of the folder itself is, by the time it is asked for.
+  for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const std::string what = std::filesystem::read_symlink(each.path(), gone).string();
+    ++(what.find("pidfd") == what.npos ? out.others : out.of_processes);
+  }
+  return out;
 }
 
 // Sends whatever the input says, as one packet.
@@ -133,14 +139,15 @@ void to_supervisor(served& at, input& in) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace cyto::fuzz;
   static served at;
-  const std::size_t before = open_descriptors();
+  const std::size_t before = open_descriptors().others;
   input in(data, size);
   if (in.take<std::uint8_t>() % 2 == 0) {
     to_receive(in);
   } else {
     to_supervisor(at, in);
   }
-  for (int i = 0; i < 200 && open_descriptors() > before; ++i) at.system.step();
-  require(open_descriptors() <= before, "no descriptor is left open");
+  for (int i = 0; i < 200 && open_descriptors().others > before; ++i) at.system.step();
+  require(open_descriptors().others <= before, "no descriptor is left open");
+  require(open_descriptors().of_processes <= 1, "one process is supervised");
   return 0;
 }
