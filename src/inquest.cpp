@@ -121,24 +121,22 @@ inquest::exhibit inquest::find_exhibit(std::uint32_t slot_index) const {
       continue;
     }
     const mapping memory = where_->map_ring(lane, false);
-    const lane_ring ring{memory.data(), lane.ring_bytes};
-    const record_header& header = ring.header(position);
-    const std::uint32_t size_wide = header.size_wide.observe();
-    const bool wide = (size_wide & wide_bit) != 0;
-    const std::uint32_t size = size_wide & ~wide_bit;
-    if (record_bytes(size, wide) + line_bytes > lane.ring_bytes) continue;
+    const lane_ring ring{memory.data(), lane.ring_bytes,
+                         where_->control_of(lane.writer_slot).shapes};
+    const std::uint64_t ready = ring.header(position).ready.observe();
+    const record_shape what = ring.shape(position, ready);
+    if (!ring.holds(what)) continue;
     out.hand = in_hand::message;
     out.lane = i;
     out.input = lane.reader_index;
     out.writer_slot = lane.writer_slot;
     out.position = position;
-    out.stamp = header.ready.observe() & ~committed_bit;
-    out.kind = header.kind_hops.observe() & 0xffffffU;
-    out.size = size;
+    out.stamp = ready & stamp_mask;
+    out.kind = what.kind_hops & 0xffffffU;
+    out.size = what.size;
     out.in_part = position == taken && own.root.own_current(commit)[root_pending] == which;
-    const std::byte* payload =
-        ring.top(position) - (wide ? line_bytes : sizeof(record_header)) - size;
-    out.head.assign(payload, payload + std::min<std::size_t>(size, report_head_bytes_max));
+    const std::byte* payload = ring.top(position) - what.header_bytes - what.size;
+    out.head.assign(payload, payload + std::min<std::size_t>(what.size, report_head_bytes_max));
   }
   return out;
 }

@@ -2,9 +2,10 @@
 
 namespace cyto {
 
-lane_writer::lane_writer(lane_ring where, output_line& line,
+lane_writer::lane_writer(lane_ring where, shape_book& book, output_line& line,
                          const word<std::uint64_t>& read_published, std::uint64_t commit) noexcept
-    : ring_(where), line_(&line), read_published_(&read_published) {
+    : ring_(where), book_(&book), line_(&line), read_published_(&read_published) {
+  ring_.shapes = book.shapes();
   spare_ = 1 - (line.sent.current(commit) & 1);
   const auto sent = line.sent.own_current(commit);
   write_ = committed_ = sent[0];
@@ -32,16 +33,15 @@ lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexce
     return out;
   }
   for (;;) {
-    const record_header& header = where.header(out.position);
-    const std::uint64_t ready = header.ready.observe();
-    if (ready == 0 || ((ready & committed_bit) == 0 && ready > commit)) return out;
-    const std::uint32_t size_wide = header.size_wide.own();
-    const std::uint64_t length = record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
-    if (out.position - from + length + line_bytes > where.capacity) {
+    const std::uint64_t ready = where.header(out.position).ready.observe();
+    const bool is_committed = (ready & committed_bit) != 0 || (ready & stamp_mask) <= commit;
+    if (ready == 0 || !is_committed) return out;
+    const record_shape what = where.shape(out.position, ready);
+    if (!where.holds(what) || out.position - from + what.length + line_bytes > where.capacity) {
       out.sound = false;
       return out;
     }
-    out.position += length;
+    out.position += what.length;
     ++out.count;
   }
 }

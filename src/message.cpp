@@ -55,8 +55,7 @@ status message_builder::end(std::uint32_t kind, std::uint8_t hops) noexcept {
     writer_->append_claimed(bytes, kind_hops);
     return status::ok;
   }
-  const bool wide = fbb_.GetBufferMinAlignment() > sizeof(record_header);
-  return writer_->append(fbb_.GetBufferPointer(), bytes, kind_hops, wide);
+  return writer_->append(fbb_.GetBufferPointer(), bytes, kind_hops, fbb_.GetBufferMinAlignment());
 }
 
 }  // namespace cyto

@@ -67,7 +67,7 @@ lane_status status_of(const segment& from, const lane_entry& lane) {
   out.lane_bytes = lane.ring_bytes;
   out.fenced = from.input_of(lane).fenced.observe() != 0;
   const mapping memory = from.map_ring(lane, false);
-  const lane_ring where{memory.data(), lane.ring_bytes};
+  const lane_ring where{memory.data(), lane.ring_bytes, from.control_of(lane.writer_slot).shapes};
   lane_ends before = read_ends(from, lane);
   for (int i = 0; i < settle_tries && !out.settled; ++i) {
     const std::uint64_t commit = from.control_of(lane.writer_slot).commit.observe();

@@ -66,16 +66,16 @@ slot::slot(const segment& from, std::uint32_t index)
     if (lane.writer_slot == index) {
       rings_.push_back(from.map_ring(lane, true));
       turn_->add_output(
-          lane_writer({rings_.back().data(), lane.ring_bytes}, outputs[lane.writer_index],
-                      from.input_of(lane).read_published, commit),
+          lane_writer({rings_.back().data(), lane.ring_bytes}, turn_->shapes(),
+                      outputs[lane.writer_index], from.input_of(lane).read_published, commit),
           bell[lane.reader_slot], from.board_of(lane.reader_slot).standing, lane.reader_slot);
     }
     if (lane.reader_slot == index) {
       rings_.push_back(from.map_ring(lane, false));
-      turn_->add_input(
-          lane_reader({rings_.back().data(), lane.ring_bytes}, inputs[lane.reader_index],
-                      from.control_of(lane.writer_slot).commit, commit),
-          bell[lane.writer_slot], lane.writer_slot);
+      const control& writer = from.control_of(lane.writer_slot);
+      turn_->add_input(lane_reader({rings_.back().data(), lane.ring_bytes, writer.shapes},
+                                   inputs[lane.reader_index], writer.commit, commit),
+                       bell[lane.writer_slot], lane.writer_slot);
     }
   }
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());

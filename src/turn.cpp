@@ -68,6 +68,7 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
       clock_(own.commit.observe()),
       builder_(std::make_unique<message_builder>()),
       recorder_(own.events),
+      shapes_(own.shapes),
       root_(own.root.own_current(clock_.commit())),
       quarantine_(own.quarantine.own_current(clock_.commit())) {}
 
@@ -90,10 +91,10 @@ turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
 }
 
 status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
-                       bool is_wide) {
+                       std::size_t alignment) {
   if (fault_ != turn_fault::none) return status::full;
   const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
-  const status sent = to.lane.append(data, size, kind_hops, is_wide);
+  const status sent = to.lane.append(data, size, kind_hops, alignment);
   if (sent != status::ok) {
     refuse(to, sent, size);
     return sent;
@@ -269,7 +270,7 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
     }
     if (lane.writer_slot == slot_index) {
       const mapping memory = from.map_ring(lane, true);
-      if (!recover_writer({memory.data(), lane.ring_bytes}, outputs[lane.writer_index],
+      if (!recover_writer({memory.data(), lane.ring_bytes, own.shapes}, outputs[lane.writer_index],
                           from.input_of(lane).read_published, commit)) {
         throw error(error_code::failed,
                     "lane " + std::string(entry.name) + " -> " + from.slot(lane.reader_slot).name,

@@ -232,6 +232,16 @@ TEST(Crash, FiveOutputsToThreeLanesOneOfThemBuiltInTheRing) {
            .positions = is_full() ? std::vector<unsigned>{29, 62} : std::vector<unsigned>{62}});
 }
 
+TEST(Crash, RecordsWithBriefHeadersComeInAndNewShapesGoOut) {
+  CYTO_SKIP_UNDER_TSAN();
+  inquire({.act = new_shapes,
+           .messages = 2,
+           .redone = {new_shapes, last_shape, nothing, three_lines},
+           .before = last_shape,
+           .message_bytes = 56,
+           .positions = is_full() ? std::vector<unsigned>{1, 62} : std::vector<unsigned>{62}});
+}
+
 TEST(Crash, BatchOfEightMessages) {
   CYTO_SKIP_UNDER_TSAN();
   inquire({one_to_one, 8, {one_to_one, nothing, cell_only}});

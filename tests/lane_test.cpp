@@ -1,15 +1,17 @@
-// The ring against a deque: every record length, every start position, narrow and wide, committed
+// The ring against a deque: every record length, every start position, every header, committed
 // and aborted, over memory full of old records; and a reader that is shown nonsense.
 #include "cyto/lane.hpp"
 
 #include <gtest/gtest.h>
 
-#include <array>
+#include <algorithm>
+#include <iterator>
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <random>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -31,10 +33,11 @@ class tiny_lane {
   }
 
   void reopen() {
-    writer = std::make_unique<lane_writer>(lane_ring{write_side_.data(), capacity}, out_line,
+    book = std::make_unique<shape_book>(shapes);
+    writer = std::make_unique<lane_writer>(lane_ring{write_side_.data(), capacity}, *book, out_line,
                                            in_line.read_published, commit.own());
-    reader = std::make_unique<lane_reader>(lane_ring{read_side_.data(), capacity}, in_line, commit,
-                                           reader_commit);
+    reader = std::make_unique<lane_reader>(lane_ring{read_side_.data(), capacity, shapes}, in_line,
+                                           commit, reader_commit);
   }
   // Begins with both ends at `position`, and with records everywhere that once were good.
   void begin_at(std::uint64_t position) {
@@ -62,7 +65,7 @@ class tiny_lane {
     return lane_ring{write_side_.data(), capacity}.header(position);
   }
   std::byte* memory() const { return write_side_.data(); }
-  lane_ring ring() const { return {write_side_.data(), capacity}; }
+  lane_ring ring() const { return {write_side_.data(), capacity, shapes}; }
 
   void commit_writes() {
     const std::uint64_t stamp = commit.own() + 1;
@@ -80,6 +83,8 @@ class tiny_lane {
   input_line in_line{};
   word<std::uint64_t> commit{};
   std::uint64_t reader_commit = 0;
+  word<std::uint64_t> shapes[shapes_max] = {};
+  std::unique_ptr<shape_book> book;
   std::unique_ptr<lane_writer> writer;
   std::unique_ptr<lane_reader> reader;
 
@@ -95,14 +100,19 @@ std::string bytes_of(std::size_t size, unsigned seed) {
   return out;
 }
 
-// Stages a record one of three ways: copied with a narrow or wide header, or built in place.
-enum class how { narrow, wide, claimed };
+// Stages a record one of four ways: copied with a brief header where that saves a line, with a
+// plain or a wide one, or built in place.
+enum class how { brief, narrow, wide, claimed };
+std::size_t alignment_of(how way) { return way == how::brief ? 8 : way == how::narrow ? 16 : 32; }
+std::uint64_t bytes_in_ring(std::uint32_t size, how way) {
+  return record_bytes(size, header_bytes_of(size, alignment_of(way)));
+}
 status put(lane_writer& to, const std::string& payload, how way) {
   const auto size = static_cast<std::uint32_t>(payload.size());
-  if (way != how::claimed) return to.append(payload.data(), size, 7, way == how::wide);
+  if (way != how::claimed) return to.append(payload.data(), size, 7, alignment_of(way));
   std::byte* end = to.claim(size);
   if (end == nullptr) {
-    return record_bytes(size, true) + line_bytes > to.capacity_bytes() ? status::too_big
+    return bytes_in_ring(size, way) + line_bytes > to.capacity_bytes() ? status::too_big
                                                                        : status::full;
   }
   std::memcpy(end - size, payload.data(), size);
@@ -118,13 +128,13 @@ TEST(Lane, EveryLengthFromEveryPositionIsReadBackWhole) {
   tiny_lane lane;
   message_view view;
   constexpr std::uint64_t step = sanitized ? 7 * line_bytes : line_bytes;
-  for (const how way : {how::narrow, how::wide, how::claimed}) {
+  for (const how way : {how::brief, how::narrow, how::wide, how::claimed}) {
     for (std::uint64_t position = 0; position <= lane.capacity; position += step) {
       lane.begin_at(position);
       // Every length where two headers differ, a few steps of the others.
       for (std::uint32_t size = 0; size <= lane.capacity; size += size % 64 < 50 ? 5U : 1U) {
         const std::string payload = bytes_of(size, static_cast<unsigned>(position) + size);
-        const bool fits = record_bytes(size, way != how::narrow) + line_bytes <= lane.capacity;
+        const bool fits = bytes_in_ring(size, way) + line_bytes <= lane.capacity;
         ASSERT_EQ(put(*lane.writer, payload, way), fits ? status::ok : status::too_big) << size;
         ASSERT_EQ(lane.reader->peek(view), look::nothing) << "seen before its turn has committed";
         if (!fits) continue;
@@ -160,10 +170,10 @@ TEST(Lane, BehavesAsADequeOfCommittedRecords) {
         case 0:
         case 1:
         case 2: {
-          const auto way = static_cast<how>(below(3));
-          const std::size_t size = below(4) == 0 ? below(4200) : below(300);
+          const auto way = static_cast<how>(below(4));
+          const auto size = static_cast<std::uint32_t>(below(4) == 0 ? below(4200) : below(300));
           const std::string payload = bytes_of(size, static_cast<unsigned>(i));
-          const std::uint64_t bytes = record_bytes(size, way != how::narrow);
+          const std::uint64_t bytes = bytes_in_ring(size, way);
           const status expected = bytes + line_bytes > lane.capacity          ? status::too_big
                                   : used + bytes + line_bytes > lane.capacity ? status::full
                                                                               : status::ok;
@@ -222,8 +232,8 @@ TEST(Lane, BehavesAsADequeOfCommittedRecords) {
 TEST(Lane, HopsAndStampTravelWithTheRecord) {
   tiny_lane lane;
   lane.begin_at(0);
-  ASSERT_EQ(lane.writer->append("x", 1, 0xab123456, false), status::ok);
-  ASSERT_EQ(lane.writer->append("y", 1, 0xff000001, true), status::ok);
+  ASSERT_EQ(lane.writer->append("x", 1, 0xab123456, 1), status::ok);
+  ASSERT_EQ(lane.writer->append("y", 1, 0xff000001, 32), status::ok);
   lane.commit_writes();
   message_view view;
   ASSERT_EQ(lane.reader->peek(view), look::message);
@@ -299,7 +309,7 @@ TEST(Lane, NonsenseInAnyFieldOfAHeaderIsNeverReadOutsideTheRing) {
     header.ready.publish(random() >> (random() % 64));
     message_view view;
     if (lane.reader->peek(view) != look::message) continue;
-    ASSERT_LE(view.size + sizeof(record_header) + line_bytes, lane.capacity);
+    ASSERT_LE(view.size + brief_header_bytes + line_bytes, lane.capacity);
     // Every byte is there to be read: a page that is not would end the test.
     unsigned total = 0;
     for (std::uint32_t at = 0; at < view.size; ++at)
@@ -339,12 +349,113 @@ TEST(Lane, StampThatNoClockReachesIsCorrupt) {
   tiny_lane lane;
   message_view view;
   for (const std::uint64_t stamp :
-       {~std::uint64_t{0}, ~std::uint64_t{0} - 1, committed_bit | (std::uint64_t{1} << 62)}) {
+       {~std::uint64_t{0}, committed_bit | stamp_mask, committed_bit | std::uint64_t{0}}) {
     lane.begin_at(0);
     ASSERT_EQ(put(*lane.writer, "x", how::narrow), status::ok);
     lane.commit_writes();
     lane.header(0).ready.stage(stamp);
     EXPECT_EQ(lane.reader->peek(view), look::corrupt) << std::hex << stamp;
+  }
+}
+
+TEST(Lane, ASmallTableOfTheCommonestSizeTakesOneLine) {
+  tiny_lane lane;
+  message_view view;
+  for (const auto& [size, alignment, bytes] : {std::tuple{48U, 8U, 64U},
+                                               {49U, 8U, 64U},
+                                               {56U, 8U, 64U},
+                                               {57U, 8U, 128U},
+                                               {52U, 16U, 128U},
+                                               {120U, 4U, 128U},
+                                               {248U, 8U, 256U},
+                                               {312U, 8U, 384U}}) {
+    lane.begin_at(0);
+    const std::string payload = bytes_of(size, 3);
+    ASSERT_EQ(lane.writer->append(payload.data(), size, 7, alignment), status::ok);
+    lane.commit_writes();
+    ASSERT_EQ(lane.reader->peek(view), look::message);
+    EXPECT_EQ(text_of(view), payload);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.data + size) % std::min(alignment, 16U), 0U);
+    lane.reader->take(view);
+    EXPECT_EQ(lane.reader->position(), bytes) << size << " aligned to " << alignment;
+  }
+}
+
+TEST(Lane, WhenTheShapesAreUsedUpRecordsSayThemselvesWhatTheyAre) {
+  tiny_lane lane;
+  lane.begin_at(0);
+  message_view view;
+  const std::string payload = bytes_of(56, 1);
+  const auto pass = [&](std::uint32_t kind) {
+    ASSERT_EQ(lane.writer->append(payload.data(), 56, kind, 8), status::ok);
+    lane.commit_writes();
+    ASSERT_EQ(lane.reader->peek(view), look::message);
+    ASSERT_EQ(view.kind, kind);
+    ASSERT_EQ(text_of(view), payload);
+    lane.reader->take(view);
+    lane.commit_reads();
+  };
+  for (std::uint32_t kind = 1; kind < shapes_max; ++kind) pass(kind);
+  const std::uint64_t before = lane.reader->position();
+  EXPECT_EQ(before, (shapes_max - 1) * line_bytes);
+  for (std::uint32_t kind = shapes_max; kind < shapes_max + 9; ++kind) pass(kind);
+  EXPECT_EQ(lane.reader->position(), before + 9 * 2 * line_bytes);
+  // The first ones are known still, to a successor as well.
+  lane.reopen();
+  for (std::uint32_t kind = 1; kind < shapes_max; ++kind) pass(kind);
+  EXPECT_EQ(lane.reader->position(), (2 * shapes_max - 2 + 18) * line_bytes);
+}
+
+TEST(Lane, AShapeThatAKilledTurnHasWrittenIsTheSameForItsSuccessor) {
+  tiny_lane lane;
+  lane.begin_at(0);
+  const std::string payload = bytes_of(56, 1);
+  const auto append = [&](std::uint32_t kind) {
+    ASSERT_EQ(lane.writer->append(payload.data(), 56, kind, 8), status::ok);
+  };
+  append(1);
+  lane.commit_writes();
+  append(2);
+  append(3);
+  lane.writer->seal(lane.commit.own() + 1);
+  ASSERT_TRUE(
+      recover_writer(lane.ring(), lane.out_line, lane.in_line.read_published, lane.commit.own()));
+  lane.reopen();
+  append(4);
+  append(3);
+  append(1);
+  lane.commit_writes();
+  message_view view;
+  for (const std::uint32_t kind : {1U, 4U, 3U, 1U}) {
+    ASSERT_EQ(lane.reader->peek(view), look::message);
+    EXPECT_EQ(view.kind, kind);
+    EXPECT_EQ(text_of(view), payload);
+    lane.reader->take(view);
+  }
+  EXPECT_EQ(lane.reader->peek(view), look::nothing);
+  const auto known =
+      static_cast<std::uint64_t>(std::count_if(std::begin(lane.shapes), std::end(lane.shapes),
+                                               [](const auto& each) { return each.own() != 0; }));
+  EXPECT_EQ(known, 4U) << "each is written once";
+}
+
+TEST(Lane, NumberOfAShapeThatIsNotThereIsCorrupt) {
+  tiny_lane lane;
+  message_view view;
+  const std::string payload = bytes_of(56, 1);
+  for (const std::uint64_t entry :
+       {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{0xffffffff}, ~std::uint64_t{0}}) {
+    lane.begin_at(0);
+    ASSERT_EQ(put(*lane.writer, payload, how::brief), status::ok);
+    lane.commit_writes();
+    const std::uint64_t number = lane.header(0).ready.own() & shape_mask;
+    ASSERT_NE(number, 0U);
+    word<std::uint64_t>& shape = lane.shapes[number >> shape_shift];
+    const std::uint64_t sound = shape.own();
+    shape.publish(entry);
+    EXPECT_EQ(lane.reader->peek(view), look::corrupt) << entry;
+    EXPECT_FALSE(walk(lane.ring(), 0, lane.commit.own()).sound);
+    shape.publish(sound);
   }
 }
 

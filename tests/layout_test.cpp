@@ -127,7 +127,7 @@ std::map<std::string, structure> structures_of_the_compiler() {
                      CYTO_FIELD(control, failure_text),   CYTO_FIELD(control, touched_count),
                      CYTO_FIELD(control, touched),        CYTO_FIELD(control, quarantine),
                      CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
-                     CYTO_FIELD(control, events)}};
+                     CYTO_FIELD(control, events),         CYTO_FIELD(control, shapes)}};
   all["errand_line"] = {sizeof(errand_line),
                         {CYTO_FIELD(errand_line, number), CYTO_FIELD(errand_line, what),
                          CYTO_FIELD(errand_line, message), CYTO_FIELD(errand_line, fatal),

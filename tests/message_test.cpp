@@ -89,7 +89,7 @@ TEST(Message, IsRefusedExactlyWhenItsFinalSizeDoesNotFit) {
     const std::uint64_t room = at.lane().lane.room();
     // A copy takes a narrow header. Built in place, the header has a line of its own; such a
     // message is copied after all when only that line does not fit.
-    const bool fits = record_bytes(bytes, false) + line_bytes <= room;
+    const bool fits = record_bytes(bytes, header_bytes_of(bytes, 4)) + line_bytes <= room;
     const status sent = send_update(at, value);
     if (sent == status::ok) {
       at.a.the_turn().commit();

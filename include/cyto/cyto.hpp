@@ -16,6 +16,7 @@
 #include "cyto/segment.hpp"     // the memfd and what is where
 #include "cyto/observe.hpp"     // read-only views
 #include "cyto/doorbell.hpp"    // sleeping and waking
+#include "cyto/record.hpp"      // how a message lies in a ring
 #include "cyto/lane.hpp"        // the ring
 #include "cyto/message.hpp"     // FlatBuffers in the ring
 #include "cyto/schema.hpp"      // what a message type looks like, as text

@@ -1,23 +1,16 @@
 // cyto/lane.hpp
 //
 // What: a ring of byte records with one writer and one reader, filled downward.
-//       writer.append({bytes, size}, kind, hops)   // staged; the turn publishes all lanes at once
-//       reader.peek(view)                          // a record of a committed turn, where it lies
+//       writer.append(bytes, size, kind_hops, alignment)   // staged; the turn publishes it
+//       reader.peek(view)                                  // where it lies, once committed
 //
 // Who:                       writer's process   reader's process   successor, under the slot's lock
 //   append, claim, seal            x
 //   peek, take, give_back                              x
 //   recover_writer                                                       x (of the writer)
 //
-// Layout: 2^k bytes, mapped twice back to back, so no record is split. A position counts bytes for
-//   ever; top(p) = base + 2*capacity - p mod capacity; the record at p occupies [top-length, top):
-//
-//       low addresses                                      high addresses
-//       | slack | payload, ends below the header | size kind ready |  top
-//                                                 4    4    8
-//   length = round_up(size + header, 64). The header is 16 bytes, or 64 for records built in place
-//   or aligned above 16 (bit 31 of size). `ready` is 0: nothing here; s: written in turn s; s with
-//   bit 63: written in turn s, which is known to be committed.
+// Layout: records, of which record.hpp tells the bytes. `ready` is 0: nothing here; or has the
+//   stamp s of its turn, with or without the bit that says that s is known to be committed.
 //
 // Ordering (prototype and models: tests/model/turn.pml):
 //   L1 A record counts once the writer's commit word is >= its stamp. The reader looks at `ready`
@@ -42,87 +35,52 @@
 #include <cstring>
 
 #include "cyto/cursor.hpp"
+#include "cyto/record.hpp"
 #include "cyto/segment.hpp"
 #include "cyto/types.hpp"
 
 namespace cyto {
 
-inline constexpr std::uint64_t committed_bit = std::uint64_t{1} << 63;
-// No clock gets there; a mad writer must not take everybody's clock along.
-inline constexpr std::uint64_t stamp_max = std::uint64_t{1} << 60;
-inline constexpr std::uint32_t wide_bit = std::uint32_t{1} << 31;
-
-struct record_header {
-  word<std::uint32_t> size_wide;  // Payload bytes; bit 31: the header has a line of its own.
-  word<std::uint32_t> kind_hops;  // Message kind in the low 24 bits, hops above.
-  word<std::uint64_t> ready;
-};
-static_assert(sizeof(record_header) == 16);
-
-constexpr std::uint64_t record_bytes(std::uint64_t size, bool wide) noexcept {
-  return round_up(size + (wide ? line_bytes : sizeof(record_header)), line_bytes);
-}
-
-// A record where it lies. Valid until the turn that took it has ended.
-struct message_view {
-  const std::byte* data = nullptr;
-  std::uint32_t size = 0;
-  std::uint32_t kind = 0;
-  std::uint8_t hops = 0;
-  std::uint64_t stamp = 0;
-};
-
-// The ring as an address calculation; shared by both ends, by recovery and by tools.
-struct lane_ring {
-  std::byte* base = nullptr;
-  std::uint64_t capacity = 0;
-
-  [[nodiscard]] std::byte* top(std::uint64_t position) const noexcept {
-    return base + 2 * capacity - (position & (capacity - 1));
-  }
-  [[nodiscard]] record_header& header(std::uint64_t position) const noexcept {
-    return *reinterpret_cast<record_header*>(top(position) - sizeof(record_header));
-  }
-};
-
 class lane_writer {
  public:
-  lane_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
-              std::uint64_t commit) noexcept;
+  // `book`: of the writer's slot, whose lanes share it.
+  lane_writer(lane_ring where, shape_book& book, output_line& line,
+              const word<std::uint64_t>& read_published, std::uint64_t commit) noexcept;
 
-  // Stages a copy of the payload. `wide` when it is aligned above 16.
-  status append(const void* data, std::uint32_t size, std::uint32_t kind_hops, bool wide) noexcept {
-    const std::uint64_t length = record_bytes(size, wide);
-    if (const status fits = reserve(length); fits != status::ok) return fits;
+  // Stages a copy of the payload, which has parts aligned to `alignment`.
+  status append(const void* data, std::uint32_t size, std::uint32_t kind_hops,
+                std::size_t alignment) noexcept {
+    record_shape what{0, size, kind_hops, header_bytes_of(size, alignment)};
+    std::uint64_t number = 0;
+    if (what.header_bytes == brief_header_bytes) {
+      number = book_->number_of(what);
+      if (number == 0) [[unlikely]]
+        what.header_bytes = plain_header_bytes;
+    }
+    what.length = record_bytes(size, what.header_bytes);
+    if (const status fits = reserve(what.length); fits != status::ok) return fits;
     std::byte* top = ring_.top(write_);
     const auto* from = static_cast<const std::byte*>(data);
-    if (wide) {
-      std::memcpy(top - line_bytes - size, from, size);
-    } else if (staged_ == 0) {
-      // L5: the part that shares the header's line is kept back with it.
-      if (size < sizeof kept_) {
-        std::memcpy(kept_ + sizeof kept_ - size, from, size);
-      } else {
-        const std::size_t rest = size - sizeof kept_;
-        std::memcpy(kept_, from + rest, sizeof kept_);
-        if (rest != 0) std::memcpy(top - sizeof(record_header) - size, from, rest);
-      }
+    if (staged_ != 0 || what.header_bytes == wide_header_bytes) {
+      std::memcpy(top - what.header_bytes - size, from, size);
+    } else if (what.header_bytes == plain_header_bytes) {
+      keep<plain_header_bytes>(top, from, size);
     } else {
-      std::memcpy(top - sizeof(record_header) - size, from, size);
+      keep<brief_header_bytes>(top, from, size);
     }
-    stage_record(size, kind_hops, wide, length);
+    stage_record(what, number);
     return status::ok;
   }
 
   // Room in the ring itself for a payload of up to `bytes`, for building in place: the payload must
   // end at the returned address. nullptr when there is no room now.
   [[nodiscard]] std::byte* claim(std::uint64_t bytes) noexcept {
-    if (reserve(record_bytes(bytes, true)) != status::ok) return nullptr;
-    return ring_.top(write_) - line_bytes;
+    if (reserve(record_bytes(bytes, wide_header_bytes)) != status::ok) return nullptr;
+    return ring_.top(write_) - wide_header_bytes;
   }
   // Stages the claimed payload: `size` bytes that end where claim() said.
   void append_claimed(std::uint32_t size, std::uint32_t kind_hops) noexcept {
-    stage_record(size, kind_hops, true, record_bytes(size, true));
+    stage_record({record_bytes(size, wide_header_bytes), size, kind_hops, wide_header_bytes}, 0);
   }
 
   // Ends of a turn, in this order: seal, (the commit word), announce. Or forget.
@@ -142,7 +100,7 @@ class lane_writer {
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Largest payload that can ever fit.
   [[nodiscard]] std::uint64_t payload_bytes_max() const noexcept {
-    return ring_.capacity - line_bytes - sizeof(record_header);
+    return ring_.capacity - line_bytes - plain_header_bytes;
   }
   // Bytes free as last seen, without touching the reader's line.
   [[nodiscard]] std::uint64_t room_seen() const noexcept {
@@ -166,24 +124,40 @@ class lane_writer {
     }
     return status::ok;
   }
-  void stage_record(std::uint32_t size, std::uint32_t kind_hops, bool wide,
-                    std::uint64_t length) noexcept {
-    const std::uint32_t size_wide = size | (wide ? wide_bit : 0);
-    if (staged_ == 0) {
-      first_size_wide_ = size_wide;
-      first_kind_hops_ = kind_hops;
+  // L5: the part of the first record that shares the header's line is kept back with it.
+  template <std::uint32_t HeaderBytes>
+  void keep(std::byte* top, const std::byte* from, std::uint32_t size) noexcept {
+    constexpr std::uint32_t room = line_bytes - HeaderBytes;
+    if (size < room) {
+      std::memcpy(kept_ + room - size, from, size);
     } else {
-      record_header& header = ring_.header(write_);
-      header.size_wide.stage(size_wide);
-      header.kind_hops.stage(kind_hops);
+      const std::uint32_t rest = size - room;
+      std::memcpy(kept_, from + rest, room);
+      if (rest != 0) std::memcpy(top - HeaderBytes - size, from, rest);
     }
-    write_ += length;
+  }
+  void stage_record(const record_shape& what, std::uint64_t number) noexcept {
+    if (staged_ == 0) {
+      first_ = what;
+      first_number_ = number;
+    } else if (number != 0) {
+      ring_.header(write_).ready.stage(number | stamp_mask);  // No turn has that stamp.
+    } else {
+      write_header(ring_.header(write_), what);
+    }
+    write_ += what.length;
     ring_.header(write_).ready.stage(0);  // L2
     ++staged_;
-    staged_bytes_ += size;
+    staged_bytes_ += what.size;
+  }
+  static void write_header(record_header& to, const record_shape& what) noexcept {
+    const bool is_wide = what.header_bytes == wide_header_bytes;
+    to.size_wide.stage(what.size | (is_wide ? wide_bit : 0));
+    to.kind_hops.stage(what.kind_hops);
   }
 
   lane_ring ring_;
+  shape_book* book_;
   output_line* line_;
   const word<std::uint64_t>* read_published_;
   std::uint64_t write_ = 0;      // Behind the newest staged record.
@@ -195,9 +169,9 @@ class lane_writer {
   std::uint64_t refused_ = 0;
   std::uint32_t staged_ = 0;
   unsigned spare_;  // The version that is not current: the next turn writes it.
-  std::uint32_t first_size_wide_ = 0;
-  std::uint32_t first_kind_hops_ = 0;
-  std::byte kept_[line_bytes - sizeof(record_header)] = {};
+  record_shape first_;
+  std::uint64_t first_number_ = 0;  // Of its shape; 0: its header says all.
+  std::byte kept_[line_bytes - brief_header_bytes] = {};
 };
 
 enum class look : std::uint8_t { nothing, message, corrupt };
@@ -219,28 +193,27 @@ class lane_reader {
     std::uint64_t ready = header.ready.observe();
     // The bit is a few stores behind. To wait for it is cheaper than to take the writer's commit
     // word away from it, which would hold up the next one too.
-    for (int i = 0; i < looks_for_bit && ready > commit_seen_ && ready < committed_bit; ++i) {
+    for (int i = 0; i < looks_for_bit && (ready & stamp_mask) > commit_seen_; ++i) {
+      if (ready >= committed_bit) break;
       ready = header.ready.observe();
     }
     if (ready == 0) return look::nothing;
+    const std::uint64_t stamp = ready & stamp_mask;
     if ((ready & committed_bit) != 0) {
-      ready &= ~committed_bit;
-      commit_seen_ = std::max(commit_seen_, ready);
-    } else if (ready > commit_seen_) {  // L4
+      commit_seen_ = std::max(commit_seen_, stamp);
+    } else if (stamp > commit_seen_) {  // L4
       commit_seen_ = std::max(commit_seen_, writer_commit_->observe());
-      if (ready > commit_seen_) return look::nothing;
+      if (stamp > commit_seen_) return look::nothing;
       if ((header.ready.observe() & ~committed_bit) != ready) return look::nothing;  // L1
     }
-    return read_header(header, ready);
+    return read_header(ready);
   }
   [[nodiscard]] std::uint64_t front_stamp() const noexcept { return front_stamp_; }
   void show(message_view& out) const noexcept {
-    const std::uint32_t size = front_size_wide_ & ~wide_bit;
-    const bool wide = (front_size_wide_ & wide_bit) != 0;
-    out.data = ring_.top(read_) - (wide ? line_bytes : sizeof(record_header)) - size;
-    out.size = size;
-    out.kind = front_kind_hops_ & 0xffffffU;
-    out.hops = static_cast<std::uint8_t>(front_kind_hops_ >> 24);
+    out.data = ring_.top(read_) - front_.header_bytes - front_.size;
+    out.size = front_.size;
+    out.kind = front_.kind_hops & 0xffffffU;
+    out.hops = static_cast<std::uint8_t>(front_.kind_hops >> 24);
     out.stamp = front_stamp_;
   }
   // The word that says whether there is something at the read position.
@@ -249,7 +222,7 @@ class lane_reader {
   }
   // Takes the record that peek() showed, for the turn in progress.
   void take(const message_view& taken) noexcept {
-    read_ += record_bytes(taken.size, (front_size_wide_ & wide_bit) != 0);
+    read_ += front_.length;
     stamp_taken_ = taken.stamp;
     ++taken_;
   }
@@ -289,21 +262,18 @@ class lane_reader {
   static constexpr int looks_for_bit = 64;
 
   // A peer's bytes are input: each number is read once and checked before it is used.
-  look read_header(const record_header& header, std::uint64_t stamp) noexcept {
-    front_size_wide_ = header.size_wide.own();
-    front_kind_hops_ = header.kind_hops.own();
-    front_stamp_ = stamp;
-    const bool wide = (front_size_wide_ & wide_bit) != 0;
-    const std::uint64_t length = record_bytes(front_size_wide_ & ~wide_bit, wide);
-    if (length + line_bytes > ring_.capacity || stamp < stamp_taken_ || stamp > stamp_max)
-        [[unlikely]] {
+  look read_header(std::uint64_t ready) noexcept {
+    front_ = ring_.shape(read_, ready);
+    front_stamp_ = ready & stamp_mask;
+    if (!ring_.holds(front_) || front_stamp_ < stamp_taken_ || front_stamp_ > stamp_max ||
+        front_stamp_ == 0) [[unlikely]] {
       return look::corrupt;
     }
     // The reader will follow offsets through the payload: fetch its lines all at once. Of a large
     // one fetch the beginning, where FlatBuffers have their root.
     const std::byte* top = ring_.top(read_);
-    const std::byte* stop = top - length;
-    if (length > 17 * line_bytes) [[unlikely]] {
+    const std::byte* stop = top - front_.length;
+    if (front_.length > 17 * line_bytes) [[unlikely]] {
       for (std::uint64_t i = 0; i < 4; ++i) __builtin_prefetch(stop + i * line_bytes);
     } else {
       for (const std::byte* at = top - 2 * line_bytes; at >= stop; at -= line_bytes) {
@@ -325,9 +295,8 @@ class lane_reader {
   std::uint64_t dropped_ = 0;
   std::uint32_t taken_ = 0;
   std::int32_t dropped_more_ = 0;
-  unsigned spare_;                     // The version that is not current: the next turn writes it.
-  std::uint32_t front_size_wide_ = 0;  // Of the record that find() has found.
-  std::uint32_t front_kind_hops_ = 0;
+  unsigned spare_;      // The version that is not current: the next turn writes it.
+  record_shape front_;  // Of the record that find() has found.
   std::uint64_t front_stamp_ = 0;
 };
 
@@ -337,24 +306,29 @@ inline void lane_writer::seal(std::uint64_t stamp) noexcept {
   spare_ = 1 - spare_;
   // After the account, so that of a single record little stands between its header and the bit: its
   // reader waits on this very line.
-  if ((first_size_wide_ & wide_bit) == 0) {
-    // The whole line: below a shorter payload there is only slack.
-    std::memcpy(ring_.top(committed_) - line_bytes, kept_, sizeof kept_);
-  }
+  // The whole line: below a shorter payload there is only slack.
   record_header& first = ring_.header(committed_);
-  first.size_wide.stage(first_size_wide_);
-  first.kind_hops.stage(first_kind_hops_);
-  first.ready.stage(stamp);
-  std::uint64_t at = committed_;
+  std::byte* line = ring_.top(committed_) - line_bytes;
+  if (first_number_ != 0) {
+    std::memcpy(line, kept_, line_bytes - brief_header_bytes);
+  } else {
+    if (first_.header_bytes == plain_header_bytes) {
+      std::memcpy(line, kept_, line_bytes - plain_header_bytes);
+    }
+    write_header(first, first_);
+  }
+  first.ready.stage(stamp | first_number_);
+  std::uint64_t at = committed_ + first_.length;
   for (std::uint32_t i = 1; i < staged_; ++i) {
-    const std::uint32_t size_wide = ring_.header(at).size_wide.own();
-    at += record_bytes(size_wide & ~wide_bit, (size_wide & wide_bit) != 0);
-    ring_.header(at).ready.stage(stamp);
+    record_header& each = ring_.header(at);
+    const std::uint64_t number = each.ready.own() & shape_mask;
+    at += ring_.shape(at, number).length;
+    each.ready.stage(stamp | number);
   }
 }
 
 inline void lane_writer::announce(std::uint64_t stamp) noexcept {
-  ring_.header(committed_).ready.publish(stamp | committed_bit);  // L4
+  ring_.header(committed_).ready.publish(stamp | first_number_ | committed_bit);  // L4
   // The next turn writes there, probably as much as this one; the reader may still own the lines.
   // Of a large message only the top is written at once.
   const std::uint64_t used = (write_ - committed_) / line_bytes;

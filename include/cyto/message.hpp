@@ -76,7 +76,7 @@ class prebuilt {
     fbb.ForceDefaults(true);
     fbb.Finish(build(fbb));
     size_ = fbb.GetSize();
-    is_wide_ = fbb.GetBufferMinAlignment() > sizeof(record_header);
+    alignment_ = fbb.GetBufferMinAlignment();
     lines_.resize(round_up(size_, line_bytes) / line_bytes);
     std::memcpy(lines_.data(), fbb.GetBufferPointer(), size_);
   }
@@ -85,8 +85,8 @@ class prebuilt {
 
   [[nodiscard]] const void* data() const noexcept { return lines_.data(); }
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
-  // Whether it has parts that are aligned above 16.
-  [[nodiscard]] bool is_wide() const noexcept { return is_wide_; }
+  // Of its parts, the largest; in bytes.
+  [[nodiscard]] std::size_t alignment() const noexcept { return alignment_; }
 
  private:
   struct line {
@@ -94,7 +94,7 @@ class prebuilt {
   };
   std::vector<line> lines_;
   std::uint32_t size_ = 0;
-  bool is_wide_ = false;
+  std::size_t alignment_ = 1;
 };
 
 // Hands out memory whose end stays put while it grows downward.

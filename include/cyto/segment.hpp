@@ -42,8 +42,8 @@
 
 namespace cyto {
 
-inline constexpr std::uint32_t layout_version = 2;
-inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 2
+inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 3
 inline constexpr std::size_t name_bytes_max = 47;
 inline constexpr std::uint32_t slot_count_max = 256;
 inline constexpr std::uint64_t lane_bytes_min = page_bytes;
@@ -123,6 +123,7 @@ enum class source_end : std::uint32_t { none, finished, drained };
 enum class slot_state : std::uint32_t { empty, starting, ready, stopped, failed };
 
 inline constexpr std::size_t touched_max = 4096;
+inline constexpr std::size_t shapes_max = 128;
 inline constexpr std::size_t failure_bytes_max = 1000;
 
 // What a slot's holder owns. Readers of its lanes poll the first line only.
@@ -148,10 +149,12 @@ struct control {
   alignas(line_bytes) word<std::uint64_t> handling;  // The message in hand: see postmortem.hpp.
   fault_note fault;
   alignas(line_bytes) flight_event events[flight_events];
+  alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
 };
 static_assert(offsetof(control, state) == 64 && offsetof(control, root) == 128);
 static_assert(offsetof(control, failure_code) == 256 && offsetof(control, touched_count) == 1280);
 static_assert(offsetof(control, quarantine) == 34112 && offsetof(control, events) == 34304);
+static_assert(offsetof(control, shapes) == 38400 && sizeof(control) == 39424);
 
 enum class system_phase : std::uint32_t { running, draining, stopping };
 

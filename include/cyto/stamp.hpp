@@ -5,8 +5,8 @@
 //
 // Who: the holder of the slot, one thread.
 //
-// Layout: private memory. In the segment a stamp is 63 bits of a word; bit 63 of a record's ready
-//   word is lane.hpp's.
+// Layout: private memory. In the segment a stamp is the low 56 bits of a word; what stands above
+//   it in a record's ready word is record.hpp's.
 //
 // Ordering:
 //   T1 next() is above the worker's last commit and above every stamp seen since; so an effect's

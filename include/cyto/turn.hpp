@@ -133,11 +133,11 @@ class turn {
   // Stages a copy of a message that was built before.
   template <class T>
   status send(turn_output& to, const prebuilt<T>& message) {
-    return send_copy(to, message.data(), message.size(), message_kind<T>(), message.is_wide());
+    return send_copy(to, message.data(), message.size(), message_kind<T>(), message.alignment());
   }
   // Stages a copy of raw bytes.
   status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) {
-    return send_copy(to, data, size, kind & 0xffffffU, false);
+    return send_copy(to, data, size, kind & 0xffffffU, 1);
   }
 
   // The message in hand is handed in again in the next turn; what was done so far commits.
@@ -191,6 +191,8 @@ class turn {
   }
 
   // --- for the loop -------------------------------------------------------------------------
+  // What its lanes write their records by.
+  [[nodiscard]] shape_book& shapes() noexcept { return shapes_; }
   turn_output& add_output(lane_writer lane, doorbell_line& reader_bell,
                           const word<std::uint32_t>& reader_standing, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
@@ -261,7 +263,7 @@ class turn {
   }
   void untouch() noexcept;
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
-                   bool is_wide);
+                   std::size_t alignment);
   void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
   bool list(std::uint64_t entry) noexcept;
 
@@ -276,6 +278,7 @@ class turn {
   std::vector<turn_input*> touched_inputs_;    // The same of inputs.
   std::unique_ptr<message_builder> builder_;
   recorder recorder_;
+  shape_book shapes_;
   root_values root_{};
   root_values quarantine_{};
   bool root_changed_ = false;

@@ -34,6 +34,7 @@ struct ends {
     std::memset(static_cast<void*>(&sent()), 0, sizeof(output_line));
     std::memset(static_cast<void*>(&taken()), 0, sizeof(input_line));
     writer().commit.publish(0);
+    for (auto& shape : writer().shapes) shape.publish(0);
   }
 
   test::small_system system;
@@ -46,9 +47,10 @@ class play {
  public:
   explicit play(ends& on)
       : on_(on),
-        write_{on.ring.data(), ring_bytes},
-        read_{on.seen.data(), ring_bytes},
-        writer_(write_, on.sent(), on.taken().read_published, 0),
+        write_{on.ring.data(), ring_bytes, on.writer().shapes},
+        read_{on.seen.data(), ring_bytes, on.writer().shapes},
+        book_(on.writer().shapes),
+        writer_(write_, book_, on.sent(), on.taken().read_published, 0),
         reader_(read_, on.taken(), on.writer().commit, 0) {}
 
   void step(input& in) {
@@ -69,6 +71,8 @@ class play {
              in.number());
         break;
       case 4:
+        on_.writer().shapes[in.take<std::uint8_t>() % shapes_max].publish(in.number());
+        break;
       case 5:
         peek();
         break;
@@ -107,13 +111,13 @@ class play {
     const std::byte* begin = on_.seen.data();
     require(view.data >= begin && view.data + view.size <= begin + 2 * ring_bytes,
             "a message lies in the ring");
-    require(view.size + line_bytes + sizeof(record_header) <= ring_bytes, "a message fits");
+    require(view.size + line_bytes + brief_header_bytes <= ring_bytes, "a message fits");
     require(view.stamp != 0 && view.stamp <= stamp_max, "a stamp is one that a clock reaches");
     read_all(view.data, view.size);
     const std::uint64_t before = reader_.position();
     reader_.take(view);
     require(reader_.position() - before >= view.size, "what is taken is passed");
-    at_ += record_bytes(view.size, view.data + view.size == read_.top(at_) - line_bytes);
+    at_ = reader_.position();
   }
 
   void observe() {
@@ -126,8 +130,9 @@ class play {
   void honest_turn(input& in) {
     const std::size_t size = in.take<std::uint16_t>() % ring_bytes;
     static constexpr std::array<std::byte, ring_bytes> payload{};
-    const bool wide = size % 3 == 0;
-    if (writer_.append(payload.data(), static_cast<std::uint32_t>(size), 1, wide) != status::ok) {
+    const std::size_t alignment = size % 3 == 0 ? 32 : 8;
+    if (writer_.append(payload.data(), static_cast<std::uint32_t>(size), 1, alignment) !=
+        status::ok) {
       return writer_.forget();
     }
     const std::uint64_t stamp = ++stamp_;
@@ -139,13 +144,15 @@ class play {
   void successor() {
     const std::uint64_t commit = on_.writer().commit.observe();
     if (!recover_writer(write_, on_.sent(), on_.taken().read_published, commit)) return;
-    writer_ = lane_writer(write_, on_.sent(), on_.taken().read_published, commit);
+    book_ = shape_book(on_.writer().shapes);
+    writer_ = lane_writer(write_, book_, on_.sent(), on_.taken().read_published, commit);
     stamp_ = std::max(stamp_, std::min(commit, stamp_max));
   }
 
   ends& on_;
   lane_ring write_;
   lane_ring read_;
+  shape_book book_;
   lane_writer writer_;
   lane_reader reader_;
   std::uint64_t at_ = 0;  // The reader's position, as it should be.

@@ -49,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         on.edit(middle.control_offset + offsetof(control, touched_count), 512, in);
         break;
       case 2:
-        on.edit(middle.control_offset + sizeof(control), 192, in);
+        on.edit(middle.control_offset + offsetof(control, shapes), 1216, in);
         break;
       case 3:
         on.edit(middle.arena_offset, middle.arena_bytes, in);

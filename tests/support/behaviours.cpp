@@ -1,6 +1,14 @@
 #include "support/behaviours.hpp"
 
 namespace cyto::test {
+namespace {
+
+std::string padded(std::string text, std::size_t bytes) {
+  text.resize(bytes, '.');
+  return text;
+}
+
+}  // namespace
 
 void one_to_one(world& in, const std::string& message) {
   in.add("total", 3);
@@ -38,6 +46,14 @@ void five_to_three(world& in, const std::string& message) {
   in.send(1, "5 " + message);
   in.add("five", 1);
 }
+void new_shapes(world& in, const std::string& message) {
+  in.send(0, padded("1 " + message, 120));
+  in.send(1, padded("2 " + message, 184));
+  in.send(0, padded("3 " + message, 184));
+  in.send(0, padded("4 " + message, 248));
+  in.add("shapes", 1);
+}
+void last_shape(world& in, const std::string& message) { in.send(0, padded(message, 248)); }
 void set_and_cells(world& in, const std::string& message) {
   in.insert("names", message);
   in.add("new " + message, 1);

@@ -16,6 +16,9 @@ void large(world& in, const std::string& message);        // Built in the ring.
 void whole_lane(world& in, const std::string& message);   // Nearly all of the ring.
 void three_lines(world& in, const std::string& message);  // Copied; may straddle the ring's end.
 void five_to_three(world& in, const std::string& message);
+// Records with brief headers, of shapes that nobody has sent yet and of one that the turn has.
+void new_shapes(world& in, const std::string& message);
+void last_shape(world& in, const std::string& message);  // One of those.
 void set_and_cells(world& in, const std::string& message);
 // Asks for the same message once more, and then sends the rest.
 void in_two_turns(world& in, const std::string& message);

@@ -55,8 +55,8 @@ std::vector<std::string> visible_in(const segment& where, const lane_entry& lane
   alignas(line_bytes) std::byte copy[sizeof(input_line)];
   std::memcpy(copy, &where.input_of(lane), sizeof copy);
   auto& line = *reinterpret_cast<input_line*>(copy);
-  lane_reader reader({ring.data(), lane.ring_bytes}, line,
-                     where.control_of(lane.writer_slot).commit,
+  const control& writer = where.control_of(lane.writer_slot);
+  lane_reader reader({ring.data(), lane.ring_bytes, writer.shapes}, line, writer.commit,
                      where.control_of(lane.reader_slot).commit.observe());
   std::vector<std::string> out;
   message_view view;
