@@ -91,7 +91,8 @@ struct pair_end::state {
   found met;
   std::unique_ptr<slot> place;
   std::uint32_t mine;
-  bool gave_out = false;  // A batch was handed out that is not committed yet.
+  bool gave_out = false;                     // A batch was handed out that is not committed yet.
+  std::unique_ptr<bell_descriptor> wakeups;  // Once fd() was called.
 
   [[nodiscard]] const control& peer() const { return met.where.control_of(1 - mine); }
   [[nodiscard]] bool peer_has_left() const {
@@ -105,7 +106,8 @@ pair_end::pair_end(std::string name, const pair_options& options, std::uint32_t 
     throw error(error_code::already_running, "pair " + name, "is the name of a supervised system",
                 {}, "choose another name");
   }
-  state_ = std::make_unique<state>(state{std::move(name), std::move(met), nullptr, slot_index});
+  state_ = std::make_unique<state>(
+      state{std::move(name), std::move(met), nullptr, slot_index, false, nullptr});
   state_->place = std::make_unique<slot>(state_->met.where, slot_index);
   state_->place->set_state(slot_state::ready);
 }
@@ -116,6 +118,7 @@ pair_end::~pair_end() {
   if (!state_) return;
   // What was handed out last is taken, unless its reader is being thrown out of its loop.
   if (state_->gave_out && std::uncaught_exceptions() == 0) state_->place->the_turn().commit();
+  state_->wakeups.reset();
   // One leaves at a time, or each of two would leave the socket to the other.
   try {
     const file claim = claim_folder();
@@ -143,6 +146,29 @@ void pair_end::admit() noexcept {
   }
 }
 
+int pair_end::fd() {
+  if (!state_->wakeups) {
+    // Who knocks shall be let in, so the listener makes it readable too.
+    state_->wakeups =
+        std::make_unique<bell_descriptor>(state_->place->bell(), state_->met.listener.get());
+  }
+  return state_->wakeups->fd();
+}
+
+// Its owner looks for itself from here on.
+void pair_end::stay_readable() noexcept {
+  if (state_->wakeups) state_->wakeups->signal();
+}
+
+template <class Found>
+void pair_end::arm(Found has_come) noexcept {
+  if (!state_->wakeups) return;
+  state_->wakeups->arm();
+  // The peer rings before it lets go of its slot, and is_open() asks for both.
+  const bool is_leaving = state_->peer_has_left() && peer_is_here();
+  if (is_leaving || has_come()) state_->wakeups->signal();
+}
+
 bool pair_end::peer_is_here() const {
   return slot_lock::is_held(state_->met.where, 1 - state_->mine);
 }
@@ -151,14 +177,18 @@ status pair_end::send_raw(status staged) {
   turn& in = state_->place->the_turn();
   if (staged == status::ok) [[likely]] {
     in.commit();
+    stay_readable();
     // While the receiver is behind it may be gone, and its successor at the door.
     if (lane().lane.room_seen() * 2 < lane().lane.capacity_bytes()) [[unlikely]]
       admit();
     return status::ok;
   }
+  const std::uint64_t wanted = in.fault_ring_bytes();
   in.abort();
   admit();
-  return staged == status::full && state_->peer_has_left() ? status::closed : staged;
+  if (staged != status::full) return staged;
+  arm([&] { return lane().lane.room() >= wanted; });
+  return state_->peer_has_left() ? status::closed : staged;
 }
 
 void pair_end::sleep(milliseconds at_most) {
@@ -173,10 +203,15 @@ void pair_end::sleep(milliseconds at_most) {
 
 bool pair_end::drain(milliseconds at_most) {
   const auto deadline = clock::now() + at_most;
+  stay_readable();
   for (;;) {
     if (lane().lane.was_empty()) return true;
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock::now());
-    if (left.count() <= 0 || (state_->peer_has_left() && !peer_is_here())) return false;
+    if (left.count() <= 0 || (state_->peer_has_left() && !peer_is_here())) {
+      admit();
+      arm([&] { return lane().lane.was_empty(); });
+      return false;
+    }
     state_->place->bell().prepare();
     if (!lane().lane.was_empty()) sleep(std::min<milliseconds>(left, look_around));
     state_->place->bell().cancel();
@@ -189,11 +224,13 @@ bool pair_end::next_batch(milliseconds at_most) {
   if (state_->gave_out) in.commit();
   state_->gave_out = false;
   const auto deadline = clock::now() + at_most;
+  stay_readable();
   while (!incoming.has_any()) {
     in.ring_writers();
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock::now());
     if (left.count() <= 0 || state_->peer_has_left()) {
       admit();
+      arm([&] { return incoming.has_any(); });
       return false;
     }
     state_->place->bell().prepare();

@@ -57,6 +57,8 @@ slot::slot(const segment& from, std::uint32_t index)
   auto* bell = reinterpret_cast<doorbell_line*>(bells_.data());
   bell_ = std::make_unique<doorbell>(bell[index]);
   bell_->cancel();
+  bell[index].address.publish(0);  // Of the predecessor's socket, which went with it.
+  prepare_to_ring();
   turn_ = std::make_unique<turn>(*own_, arena_.data(), mine.arena_bytes, index);
   auto* inputs = reinterpret_cast<input_line*>(own_pages_.data() + sizeof(control));
   auto* outputs = reinterpret_cast<output_line*>(inputs + mine.input_count);

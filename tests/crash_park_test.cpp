@@ -3,10 +3,12 @@
 // their own and without the time-out that a worker has as a belt. A wake-up that is lost hangs the
 // test, and the watchdog names it.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "support/actor.hpp"
@@ -62,23 +64,64 @@ void sleep_until(slot& in, Condition is_there) {
   }
 }
 
+// The same in an event loop of its own.
+class looper {
+ public:
+  explicit looper(slot& in) : door_(in.bell(), -1, for_ever_ns) {}
+  template <class Condition>
+  void sleep_until(Condition is_there) {
+    while (!is_there()) {
+      door_.arm();
+      if (is_there()) break;
+      pollfd at{door_.fd(), POLLIN, 0};
+      ::poll(&at, 1, -1);
+    }
+    door_.signal();
+  }
+
+ private:
+  bell_descriptor door_;
+};
+
+enum class bed : bool { futex, descriptor };
+
+// Sleeps where it is told to.
+class sleeping_slot {
+ public:
+  sleeping_slot(const segment& where, unsigned index, bed in) : place(where, index) {
+    if (in == bed::descriptor) loop_.emplace(place);
+  }
+  template <class Condition>
+  void sleep(Condition is_there) {
+    if (loop_) return loop_->sleep_until(is_there);
+    sleep_until(place, is_there);
+  }
+
+  slot place;
+
+ private:
+  std::optional<looper> loop_;
+};
+
 // Passes on what it is told to send, and says so once the worker has taken it.
-void feed(const line& to_test, const segment& where) {
-  slot feeder(where, feeder_slot);
+void feed(const line& to_test, const segment& where, bed in = bed::futex) {
+  sleeping_slot sleeper(where, feeder_slot, in);
+  slot& feeder = sleeper.place;
   lane_writer& lane = feeder.the_turn().outputs()[0]->lane;
   while (const std::uint64_t number = to_test.hear()) {
     send_update(feeder, number);
     to_test.say(number);
-    sleep_until(feeder, [&] { return lane.was_empty(); });
+    sleeper.sleep([&] { return lane.was_empty(); });
     to_test.say(number);
   }
 }
 
 // Says each message it gets.
-void collect(const line& to_test, const segment& where) {
-  slot sink(where, sink_slot);
+void collect(const line& to_test, const segment& where, bed in = bed::futex) {
+  sleeping_slot sleeper(where, sink_slot, in);
+  slot& sink = sleeper.place;
   for (;;) {
-    sleep_until(sink, [&] { return sink.incoming().has_any(); });
+    sleeper.sleep([&] { return sink.incoming().has_any(); });
     const std::uint64_t number = take_update(sink);
     sink.the_turn().commit();
     to_test.say(number);
@@ -187,13 +230,11 @@ std::uint64_t stride() { return is_full() ? 1 : sanitized ? 24 : 3; }
 
 // From the message in its lane until it sleeps itself, through the turn, the bells it rings and
 // the bell it hangs up.
-TEST(CrashPark, AWorkerThatDiesAsItWakesOthersLeavesNobodyAsleep) {
-  CYTO_SKIP_UNDER_TSAN();
-  const watchdog guard(time_limit(), name_of_test());
+void kill_as_it_wakes(bed neighbours) {
   tally sum;
   parking at;
-  const actor feeder([&](const line& to_test) { feed(to_test, at.where()); });
-  const actor sink([&](const line& to_test) { collect(to_test, at.where()); });
+  const actor feeder([&](const line& to_test) { feed(to_test, at.where(), neighbours); });
+  const actor sink([&](const line& to_test) { collect(to_test, at.where(), neighbours); });
   std::uint64_t number = 0;
   bool was_asleep = false;
   for (std::uint64_t events = 1; !was_asleep; events += stride()) {
@@ -217,6 +258,18 @@ TEST(CrashPark, AWorkerThatDiesAsItWakesOthersLeavesNobodyAsleep) {
     ++sum.judged;
   }
   feeder.say(0);
+}
+
+TEST(CrashPark, AWorkerThatDiesAsItWakesOthersLeavesNobodyAsleep) {
+  CYTO_SKIP_UNDER_TSAN();
+  const watchdog guard(time_limit(), name_of_test());
+  kill_as_it_wakes(bed::futex);
+}
+
+TEST(CrashPark, NorThoseThatSleepInEventLoopsOfTheirOwn) {
+  CYTO_SKIP_UNDER_TSAN();
+  const watchdog guard(time_limit(), name_of_test());
+  kill_as_it_wakes(bed::descriptor);
 }
 
 // From its start with nothing to do until it sleeps, and in its sleep.
@@ -293,6 +346,48 @@ TEST(CrashPark, AMessageThatComesAsAWorkerFallsAsleepWakesIt) {
     }
     send_update(feeder, ++number);
     if (was_asleep) child.wait_for_stop();
+    child.finish();
+    ASSERT_EQ(sink.hear(), number) << "after instruction " << k;
+    ASSERT_EQ(at.total(), number);
+    ++sum.judged;
+  }
+}
+
+// The same of one that is about to wait in an event loop; the message comes after any instruction
+// of arming the descriptor.
+TEST(CrashPark, AMessageThatComesAsAnEventLoopFallsAsleepWakesIt) {
+  CYTO_SKIP_UNDER_TSAN();
+  const watchdog guard(time_limit(), name_of_test());
+  tally sum;
+  parking at;
+  slot feeder(at.where(), feeder_slot);
+  const actor sink([&](const line& to_test) { collect(to_test, at.where()); });
+  std::unique_ptr<successor> sleeper;
+  std::unique_ptr<looper> loop;
+  std::uint64_t number = 0;
+  bool is_at_the_wait = false;
+  const std::uint64_t pace = is_full() ? 1 : sanitized ? 120 : 4;
+  for (std::uint64_t k = 0; !is_at_the_wait; k += pace) {
+    stepped_child child(
+        [&] {
+          sleeper = std::make_unique<successor>(at.where());
+          loop = std::make_unique<looper>(sleeper->place());
+        },
+        [&] {
+          loop->sleep_until([&] { return sleeper->place().incoming().has_any(); });
+          sleeper->act();
+        });
+    while (child.steps() < k && !is_at_the_wait) {
+      is_at_the_wait = child.next_system_call() == SYS_poll;
+      if (is_at_the_wait) {
+        child.fall_asleep();
+      } else {
+        ASSERT_TRUE(child.step());
+        ++sum.instructions;
+      }
+    }
+    send_update(feeder, ++number);
+    if (is_at_the_wait) child.wait_for_stop();
     child.finish();
     ASSERT_EQ(sink.hear(), number) << "after instruction " << k;
     ASSERT_EQ(at.total(), number);

@@ -100,7 +100,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
                        {CYTO_FIELD(lane_entry, writer_slot), CYTO_FIELD(lane_entry, reader_slot),
                         CYTO_FIELD(lane_entry, writer_index), CYTO_FIELD(lane_entry, reader_index),
                         CYTO_FIELD(lane_entry, ring_offset), CYTO_FIELD(lane_entry, ring_bytes)}};
-  all["doorbell_line"] = {sizeof(doorbell_line), {CYTO_FIELD(doorbell_line, parked)}};
+  all["doorbell_line"] = {sizeof(doorbell_line),
+                          {CYTO_FIELD(doorbell_line, parked), CYTO_FIELD(doorbell_line, address)}};
   all["board"] = {
       sizeof(board),
       {CYTO_FIELD(board, phase), CYTO_FIELD(board, watched), CYTO_FIELD(board, supervisor_pid),

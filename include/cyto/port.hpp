@@ -103,12 +103,16 @@ class pair_end {
   // Commits the batch handed out before; waits until there is another message or time is up.
   bool next_batch(std::chrono::milliseconds at_most);
   [[nodiscard]] bool is_open();
+  [[nodiscard]] int fd();
   [[nodiscard]] slot& place() noexcept;
   [[nodiscard]] turn_output& lane() noexcept;
 
  private:
   struct state;
   void admit() noexcept;
+  void stay_readable() noexcept;
+  template <class Found>
+  void arm(Found has_come) noexcept;
   [[nodiscard]] bool peer_is_here() const;
   void sleep(std::chrono::milliseconds at_most);
   std::unique_ptr<state> state_;
@@ -134,6 +138,13 @@ class sender {
   }
   // Waits until the receiver has taken everything, at most that long. Returns whether it has.
   bool drain(std::chrono::milliseconds at_most) { return end_.drain(at_most); }
+  // For an event loop of the program's own: a descriptor to wait on with epoll, poll, select or
+  // io_uring, the same one each time, closed by the destructor. It is readable, but for this: once
+  // send() has answered full, or drain() false, it is not until there is room (all is taken), or
+  // the receiver has come or gone, or a second is over. So wait on it only while there is something
+  // that could not be sent, and try again when it is readable. Nothing is to be read from it.
+  // Throws cyto::error when descriptors run out.
+  [[nodiscard]] int fd() { return end_.fd(); }
 
  private:
   detail::pair_end end_;
@@ -193,6 +204,13 @@ class receiver {
   // False once the sender has left and everything was taken. One that was killed has not left: its
   // successor may come.
   [[nodiscard]] bool is_open() { return end_.is_open(); }
+  // For an event loop of the program's own: a descriptor to wait on with epoll, poll, select or
+  // io_uring, the same one each time, closed by the destructor. It is readable until poll() or
+  // wait() has found nothing, and again once a message has come, or the sender has come or gone, or
+  // a second is over. So one poll() each time that it is readable is enough, and a batch that is
+  // empty is no mistake. Nothing is to be read from it. Throws cyto::error when descriptors run
+  // out.
+  [[nodiscard]] int fd() { return end_.fd(); }
   // Messages that were no sound T.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
 

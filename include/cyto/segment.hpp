@@ -100,8 +100,9 @@ static_assert(sizeof(lane_entry) == 32);
 
 struct doorbell_line {
   alignas(line_bytes) word<std::uint32_t> parked;
+  alignas(8) word<std::uint64_t> address;  // Of its owner's socket; 0: it has none.
 };
-static_assert(sizeof(doorbell_line) == line_bytes);
+static_assert(sizeof(doorbell_line) == line_bytes && offsetof(doorbell_line, address) == 8);
 
 // What a reader owns of a lane.
 struct input_line {

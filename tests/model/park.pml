@@ -11,7 +11,10 @@
  * Run:  spin -a park.pml && gcc -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=6000 -o pan pan.c
  *       ./pan -m2000000
  * Bounds: -DN=2 -DCAP=1 -DCRASHES=1 (kills in all), -DONEP one producer only,
- *   -DLAZY the consumer publishes its head only before it parks, or by chance
+ *   -DLAZY the consumer publishes its head only before it parks, or by chance,
+ *   -DDESC all sleep on descriptors: a ring is a datagram that stays in the
+ *   sleeper's socket until it throws old ones away, which it does before it
+ *   parks; the socket goes with its process
  * Holes (each must end in an invalid end state):
  *   -DNOFENCEP   the waker has no full fence between its store and "parked?"
  *   -DNOFENCEC   the sleeper has none between parked=1 and its second look
@@ -20,6 +23,7 @@
  *   -DNOWAKE     recovery wakes nobody
  *   -DRECIF      recovery wakes only those whose word is 1
  *   -DNOPUB -DLAZY   the lazy head is not published before parking
+ *   -DDESC -DDRAINLATE   old rings are thrown away after the second look
  */
 #ifndef N
 #define N 2
@@ -45,6 +49,9 @@
 byte mem[9];
 chan sb[3] = [4] of { byte, byte };          /* store buffers */
 bool asleep[3], dead[3];
+#ifdef DESC
+bool rung[3];                                /* a datagram is in the socket */
+#endif
 byte ncrash;
 
 #define K           :: ncrash < CRASHES -> ncrash++; goto kill
@@ -53,10 +60,25 @@ byte ncrash;
 #define LD(x,a)     atomic { if :: x = mem[a] K fi }
 /* exchange: drains, then reads and writes in one */
 #define XCHG(w,x,a,v) atomic { if :: empty(sb[w]) -> x = mem[a]; mem[a] = v K fi }
+#ifdef DESC
+#define DRAIN(w)    atomic { if :: rung[w] = 0 K fi }
+#ifdef DRAINLATE
+#define ARM(w)      skip
+#define FWAIT(w)    DRAIN(w); atomic { if :: rung[w] K fi }
+#else
+#define ARM(w)      DRAIN(w)
+#define FWAIT(w)    atomic { if :: rung[w] K fi }
+#endif
+#define FWAKE(w)    rung[w] = 1
+#define GONE(w)     rung[w] = 0
+#else
+#define ARM(w)      skip
+#define GONE(w)     asleep[w] = 0
 /* kernel: compare and sleep in one; wake */
 #define FWAIT(w)    atomic { if :: empty(sb[w]) -> if :: mem[PK(w)] == 1 -> asleep[w] = 1 \
                      :: else fi K fi }; atomic { if :: !asleep[w] K fi }
 #define FWAKE(w)    asleep[w] = 0
+#endif
 #ifdef NOCLEAR
 #define WAKE(w,x,y) LD(x,PK(y)); if :: x == 1 -> atomic { if :: FWAKE(y) K fi } :: else fi; x = 0
 #else
@@ -75,7 +97,7 @@ start:
      LD(h, HD(i));
      if :: n - h < CAP -> skip
         :: else ->                           /* no room: park */
-           ST(i, PK(i), 1); FENCE(i);
+           ARM(i); ST(i, PK(i), 1); FENCE(i);
            LD(h, HD(i));
            if :: n - h >= CAP -> FWAIT(i) :: else fi;
            ST(i, PK(i), 0);
@@ -91,7 +113,7 @@ again: h = 0
   od;
   goto done;
 kill:
-  atomic { dead[i] = 1; asleep[i] = 0; n = 0; h = 0; x = 0; goto start }
+  atomic { dead[i] = 1; GONE(i); n = 0; h = 0; x = 0; goto start }
 done: skip
 }
 
@@ -110,7 +132,7 @@ start:
      i = 0; do :: i < NPR ->
        ST(2, HD(i), h[i]); FENCE(2); WAKE(2, x, i); i++ :: else -> break od; i = 0;
 #endif
-     ST(2, PK(2), 1);
+     ARM(2); ST(2, PK(2), 1);
 #ifndef NOFENCEC
      FENCE(2);
 #endif
@@ -137,7 +159,7 @@ again: x = 0; y = 0
   i = 0; do :: i < NPR -> ST(2, HD(i), h[i]); FENCE(2); WAKE(2, x, i); i++ :: else -> break od;
   goto done;
 kill:
-  atomic { dead[2] = 1; asleep[2] = 0; h[0] = 0; h[1] = 0; i = 0; x = 0; y = 0; goto start }
+  atomic { dead[2] = 1; GONE(2); h[0] = 0; h[1] = 0; i = 0; x = 0; y = 0; goto start }
 done: skip
 }
 

@@ -25,9 +25,12 @@ runs=(
   "broken causal  -DRULE=2 -DCLOCKLOST"
   "holds  park    -DN=2"
   "holds  park    -DN=2 -DONEP -DLAZY -DCRASHES=2"
+  "holds  park    -DN=2 -DDESC"              # Sleepers in event loops of their own.
   "broken park    -DN=1 -DNOFENCEP"
   "broken park    -DN=1 -DNOFENCEC"
   "broken park    -DN=1 -DNOWAKE"
+  "broken park    -DN=1 -DDESC -DNOWAKE"
+  "broken park    -DN=1 -DDESC -DDRAINLATE"
   "holds  super   -DN=2 -DKILLS=3 -DINCS=4"
   "broken super   -DN=2 -DPIDFILE"
   "holds  cycle   -DPOLICY=0 -DACYC"         # What a topology without cycles can rely on.
