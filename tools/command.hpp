@@ -57,6 +57,12 @@ struct quarantine_options {
 int quarantine_verb(const quarantine_options& options);
 // Becomes the program cyto-bench of the folder `programs`. `words` are its own, argv[0] included.
 int bench(const std::string& programs, std::vector<char*> words);
+struct trace_options {
+  std::string check;       // A file, or - for standard input.
+  bool is_window = false;  // It begins or ends while messages are under way.
+  bool json = false;
+};
+int trace_verb(const trace_options& options);
 int why(const std::string& worker, const std::string& name, bool json);
 
 // `name`, or the only system that runs if it is empty. Throws no_such_system or bad_input.

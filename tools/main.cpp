@@ -151,6 +151,18 @@ int command(int argc, char** argv) {
   why_verb->add_option("name", name, "the system; may be left out if only one runs");
   why_verb->add_flag("--json", json, "one JSON document");
 
+  cyto::tools::trace_options trace;
+  auto* trace_verb = app.add_subcommand("trace", "Judge what a trace tells");
+  trace_verb
+      ->add_option(
+          "--check", trace.check,
+          "file of events; - is standard input. Is it in order, causal, nothing missing or "
+          "doubled?")
+      ->required();
+  trace_verb->add_flag("--window", trace.is_window,
+                       "it begins or ends while messages are under way: these are no finding");
+  trace_verb->add_flag("--json", trace.json, "one JSON document");
+
   app.add_subcommand("bench", "Measure cyto beside what nothing can be faster than");
   if (argc > 1 && std::string_view(argv[1]) == "bench") {
     return cyto::tools::bench(own_folder(), {argv + 1, argv + argc});
@@ -193,6 +205,7 @@ int command(int argc, char** argv) {
   if (stop_verb->parsed()) return cyto::tools::stop(name);
   if (ps_verb->parsed()) return cyto::tools::list(json);
   if (quarantine_verb->parsed()) return cyto::tools::quarantine_verb(held);
+  if (trace_verb->parsed()) return cyto::tools::trace_verb(trace);
   if (why_verb->parsed()) return cyto::tools::why(worker, name, json);
   return 2;
 }

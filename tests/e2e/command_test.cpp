@@ -1,4 +1,6 @@
 // The command line as its contract has it: verbs, exit codes, signals.
+#include <gmock/gmock.h>
+
 #include "e2e/job.hpp"
 
 #include <regex>
@@ -90,6 +92,33 @@ TEST_F(Command, PlanOfWhatIsNotThereSaysNo) {
   const json plan = json::parse(end.out);
   EXPECT_FALSE(plan.at("fits").get<bool>());
   EXPECT_GT(plan.at("memory_bytes"), plan.at("memory_available_bytes"));
+}
+
+TEST_F(Command, ATraceIsJudgedAndWhatIsNoTraceIsRefused) {
+  const std::string file = in_dir("trace");
+  const auto judge = [&](const std::string& lines) {
+    write_file(file, lines);
+    return cyto({"trace", "--check", file});
+  };
+  const std::string sent =
+      R"({"node":"A","i":1,"event":"send","msg":"A#1","to":["B"],"seq":1,"stamp":9})"
+      "\n"
+      R"({"node":"A","i":2,"event":"commit"})"
+      "\n";
+  const outcome good =
+      judge(sent + R"({"node":"B","i":1,"event":"deliver","msg":"A#1","from":"A"})" + "\n" +
+            R"({"node":"B","i":2,"event":"commit"})" + "\n");
+  EXPECT_EQ(good.exit_code, 0) << good.out;
+  EXPECT_EQ(good.out, "good: 1 messages sent, 1 handed over, 0 dropped, in 2 turns; 0 findings\n");
+  const outcome bad = judge(sent);
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_THAT(bad.out, testing::HasSubstr("missing: A#1 was sent to B and never handed to it\n"));
+  EXPECT_EQ(cyto({"trace", "--check", file, "--window"}).exit_code, 0);
+  EXPECT_EQ(json::parse(cyto({"trace", "--check", file, "--json"}).out).at("findings"), 1);
+  write_file(file, sent + "what is this\n");
+  expect_one_error(cyto({"trace", "--check", file}), 2);
+  expect_one_error(cyto({"trace", "--check", file + "s"}), 2);
+  expect_one_error(cyto({"trace"}), 2);
 }
 
 // The system of these tests is one that has much to do.

@@ -50,7 +50,7 @@ run_target() {
   mkdir -p "build/fuzz/corpus/$target"
   # Where the input is a row of edits, a short one says more.
   local longest=512
-  case "$target" in topology_fuzz | rule_fuzz | schema_fuzz) longest=4096 ;; esac
+  case "$target" in topology_fuzz | rule_fuzz | schema_fuzz | trace_fuzz) longest=4096 ;; esac
   "build/fuzz/bin/$target" "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" \
     -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len="$longest" \
     -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$target-" \
