@@ -173,6 +173,8 @@ bool pair_end::peer_is_here() const {
   return slot_lock::is_held(state_->met.where, 1 - state_->mine);
 }
 
+bool pair_end::peer_is_gone() const { return state_->peer_has_left() && !peer_is_here(); }
+
 status pair_end::send_raw(status staged) {
   turn& in = state_->place->the_turn();
   if (staged == status::ok) [[likely]] {
@@ -207,7 +209,7 @@ bool pair_end::drain(milliseconds at_most) {
   for (;;) {
     if (lane().lane.was_empty()) return true;
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock::now());
-    if (left.count() <= 0 || (state_->peer_has_left() && !peer_is_here())) {
+    if (left.count() <= 0 || peer_is_gone()) {
       admit();
       arm([&] { return lane().lane.was_empty(); });
       return false;
@@ -216,6 +218,13 @@ bool pair_end::drain(milliseconds at_most) {
     if (!lane().lane.was_empty()) sleep(std::min<milliseconds>(left, look_around));
     state_->place->bell().cancel();
   }
+}
+
+void pair_end::wait_for_room(milliseconds at_most) {
+  lane_writer& to = lane().lane;
+  state_->place->bell().prepare();
+  if (to.room() < to.room_wanted()) sleep(std::min<milliseconds>(at_most, look_around));
+  state_->place->bell().cancel();
 }
 
 bool pair_end::next_batch(milliseconds at_most) {

@@ -11,7 +11,7 @@ set -euo pipefail
 
 run_packages=(
   g++ cmake ninja-build
-  libboost-dev libflatbuffers-dev flatbuffers-compiler
+  libboost-dev libflatbuffers-dev flatbuffers-compiler libconcurrentqueue-dev
   libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsystemd-dev
 )
 test_packages=(
@@ -22,7 +22,7 @@ test_packages=(
 )
 # Nothing but the benchmarks looks for these, and they do without.
 bench_packages=(
-  libzmq3-dev libnng-dev libconcurrentqueue-dev libreaderwriterqueue-dev
+  libzmq3-dev libnng-dev libreaderwriterqueue-dev
   libiceoryx-posh-dev libacl1-dev # The headers of the first want those of the second.
 )
 

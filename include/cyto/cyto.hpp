@@ -26,6 +26,7 @@
 #include "cyto/cell.hpp"        // values that merge
 #include "cyto/quarantine.hpp"  // messages that kill
 #include "cyto/port.hpp"        // a place in a system; pairs
+#include "cyto/shared_port.hpp" // many threads before one port
 #include "cyto/worker.hpp"      // the loop
 #include "cyto/supervisor.hpp"  // who starts and restarts
 // clang-format on

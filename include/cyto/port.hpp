@@ -100,10 +100,14 @@ class pair_end {
 
   status send_raw(status staged);
   bool drain(std::chrono::milliseconds at_most);
+  // Sleeps until the message that was refused last may fit, at most that long.
+  void wait_for_room(std::chrono::milliseconds at_most);
   // Commits the batch handed out before; waits until there is another message or time is up.
   bool next_batch(std::chrono::milliseconds at_most);
   [[nodiscard]] bool is_open();
   [[nodiscard]] int fd();
+  // Whether the other end has said goodbye and nobody has come in its place.
+  [[nodiscard]] bool peer_is_gone() const;
   [[nodiscard]] slot& place() noexcept;
   [[nodiscard]] turn_output& lane() noexcept;
 
@@ -222,6 +226,11 @@ class receiver {
   std::uint64_t refused_ = 0;
 };
 
+// Of shared_port.hpp, which is included besides by who sends from many threads.
+struct shared_port_options;
+template <class T>
+class shared_sender;
+
 // A name that two programs meet under.
 class pair_name {
  public:
@@ -235,6 +244,11 @@ class pair_name {
   [[nodiscard]] cyto::receiver<T> receiver() const {
     return cyto::receiver<T>(detail::pair_end(name_, options_, 1));
   }
+  // The same as sender(), for many threads.
+  template <class T>
+  [[nodiscard]] cyto::shared_sender<T> shared_sender() const;
+  template <class T>
+  [[nodiscard]] cyto::shared_sender<T> shared_sender(const shared_port_options& options) const;
 
  private:
   std::string name_;

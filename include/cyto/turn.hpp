@@ -135,9 +135,10 @@ class turn {
   status send(turn_output& to, const prebuilt<T>& message) {
     return send_copy(to, message.data(), message.size(), message_kind<T>(), message.alignment());
   }
-  // Stages a copy of raw bytes.
-  status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) {
-    return send_copy(to, data, size, kind & 0xffffffU, 1);
+  // Stages a copy of raw bytes, of which some are aligned to `alignment`.
+  status send_bytes(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
+                    std::size_t alignment = 1) {
+    return send_copy(to, data, size, kind & 0xffffffU, alignment);
   }
 
   // The message in hand is handed in again in the next turn; what was done so far commits.
