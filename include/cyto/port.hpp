@@ -132,6 +132,7 @@ class sender {
   // full (the receiver is behind), too_big (for this lane), closed (full, and the receiver has
   // left).
   template <class Build>
+  requires requires(Build& build, flatbuffers::FlatBufferBuilder& fbb) { build(fbb); }
   [[nodiscard]] status send(Build&& build) {
     return end_.send_raw(
         end_.place().the_turn().template send<T>(end_.lane(), std::forward<Build>(build)));
