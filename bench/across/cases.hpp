@@ -13,6 +13,9 @@ void add_lanes(std::vector<test_case>& to);
 void add_turns(std::vector<test_case>& to);
 void add_mailboxes(std::vector<test_case>& to);
 void add_wakes(std::vector<test_case>& to);
+void add_updates(std::vector<test_case>& to);
+void add_tasks(std::vector<test_case>& to);
+void add_threads(std::vector<test_case>& to);
 void add_peers(std::vector<test_case>& to);
 // `input`: of the job; empty: the excerpt that the tests have.
 void add_jobs(std::vector<test_case>& to, const std::filesystem::path& input);

@@ -30,10 +30,13 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+constexpr std::size_t far_max = 8;
+
 struct stage {
-  std::atomic<int> arrived{0};
+  std::atomic<std::size_t> arrived{0};
+  std::size_t far_count = 1;
   tally near;
-  tally far;
+  std::array<tally, far_max> far;
 };
 
 class shared_stage {
@@ -88,15 +91,15 @@ void pin(int core) {
 }
 
 // Does a part, as a process or as a thread: `whose` use of the core is counted.
-bool act(int core, const part& what, tally& result, std::atomic<int>& arrived, __rusage_who whose) {
+bool act(int core, const part& what, tally& result, stage& on, __rusage_who whose) {
   pin(core);
   try {
     rusage before{};
     what(result, [&] {
       getrusage(whose, &before);
-      arrived.fetch_add(1);
+      on.arrived.fetch_add(1);
       // Threads of a library that share this core may have to do something for the other part.
-      while (arrived.load() < 2) sched_yield();
+      while (on.arrived.load() < 1 + on.far_count) sched_yield();
     });
     rusage after{};
     getrusage(whose, &after);
@@ -137,8 +140,9 @@ class player {
     waitpid(pid_, &status, 0);
     pid_ = -1;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-    for (const tally* each : {&on_->near, &on_->far}) {
-      if (each->failure[0] != 0) throw std::runtime_error(each->failure);
+    if (on_->near.failure[0] != 0) throw std::runtime_error(on_->near.failure);
+    for (const tally& each : on_->far) {
+      if (each.failure[0] != 0) throw std::runtime_error(each.failure);
     }
     throw std::runtime_error("a process of the benchmark died: wait status " +
                              std::to_string(status));
@@ -181,14 +185,38 @@ cores pinned_cores() {
 }
 
 duet_result play(cores where, const part& near, const part& far, double limit_s) {
+  return play_with_many(where, near, {far}, limit_s);
+}
+
+duet_result play_with_many(cores where, const part& near, const std::vector<part>& far,
+                           double limit_s) {
+  if (far.empty() || far.size() > far_max) throw std::runtime_error("too many far parts");
   const shared_stage memory;
   stage& on = *memory;
+  on.far_count = far.size();
   {
-    player second(on, [&] { return act(where.far, far, on.far, on.arrived, RUSAGE_SELF); });
-    player first(on, [&] { return act(where.near, near, on.near, on.arrived, RUSAGE_SELF); });
-    wait_for(std::array{&first, &second}, limit_s);
+    std::vector<std::unique_ptr<player>> players;
+    const int far_core = far.size() == 1 ? where.far : -1;
+    for (std::size_t i = 0; i < far.size(); ++i) {
+      players.push_back(std::make_unique<player>(
+          on, [&, i] { return act(far_core, far[i], on.far[i], on, RUSAGE_SELF); }));
+    }
+    players.push_back(std::make_unique<player>(
+        on, [&] { return act(where.near, near, on.near, on, RUSAGE_SELF); }));
+    std::vector<player*> all;
+    for (const auto& each : players) all.push_back(each.get());
+    wait_for(all, limit_s);
   }
-  return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far)};
+  duet_result out = {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far[0])};
+  for (std::size_t i = 1; i < far.size(); ++i) {
+    const tally& more = on.far[i];
+    out.far->times.add(more.times);
+    out.far->count += more.count;
+    out.far->lost += more.lost;
+    out.far->cpu_s += more.cpu_s;
+    out.far->switches += more.switches;
+  }
+  return out;
 }
 
 duet_result play_threads(cores where, const part& near, const part& far, double limit_s) {
@@ -198,15 +226,15 @@ duet_result play_threads(cores where, const part& near, const part& far, double 
     player both(on, [&] {
       // One that failed ends the process, since the other one would wait for it.
       std::thread second([&] {
-        if (!act(where.far, far, on.far, on.arrived, RUSAGE_THREAD)) _exit(1);
+        if (!act(where.far, far, on.far[0], on, RUSAGE_THREAD)) _exit(1);
       });
-      if (!act(where.near, near, on.near, on.arrived, RUSAGE_THREAD)) _exit(1);
+      if (!act(where.near, near, on.near, on, RUSAGE_THREAD)) _exit(1);
       second.join();
       return true;
     });
     wait_for(std::array{&both}, limit_s);
   }
-  return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far)};
+  return {std::make_unique<tally>(on.near), std::make_unique<tally>(on.far[0])};
 }
 
 }  // namespace cyto::bench

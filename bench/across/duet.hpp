@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "across/histogram.hpp"
 
@@ -45,6 +46,12 @@ using part = std::function<void(tally&, const std::function<void()>& begin)>;
 duet_result play(cores where, const part& near, const part& far, double limit_s);
 // The same as two threads of one forked process, for what knows no other kind.
 duet_result play_threads(cores where, const part& near, const part& far, double limit_s);
+
+// The same with as many far parts as there are in `far`, each a process; all begin together. Their
+// tallies are one in the result: sums, and of the times all. With more than one they run wherever
+// the kernel likes.
+duet_result play_with_many(cores where, const part& near, const std::vector<part>& far,
+                           double limit_s);
 
 using director = duet_result (*)(cores, const part&, const part&, double);
 

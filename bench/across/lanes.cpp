@@ -70,7 +70,7 @@ void add_lanes(std::vector<test_case>& to) {
                 "open_loop",
                 "spin",
                 48,
-                figure::round_p50,
+                figure::delay_p50,
                 {},
                 at_rate<lane_link>(100e3, std::size_t{48}, long_lane_bytes)});
 }

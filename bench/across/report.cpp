@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
+#include <utility>
 
 namespace cyto::bench {
 namespace {
@@ -26,6 +27,25 @@ std::string bytes_label(std::size_t bytes) {
   if (bytes >= 1U << 20) return fmt::format("{} MiB", bytes >> 20);
   if (bytes >= 1U << 10) return fmt::format("{} KiB", bytes >> 10);
   return fmt::format("{} B", bytes);
+}
+
+std::string heading() {
+  return fmt::format("{:<26} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>7} {:>8} {:>5} {:>6}\n",
+                     "case", "bytes", "p50", "p90", "p99", "p99.9", "max", "a second", "cpu s",
+                     "switches", "lost", "ratio");
+}
+
+std::string line_of(const row& each) {
+  const std::string name = each.of.bench + " " + each.of.name;
+  const std::string bytes = bytes_label(each.of.bytes);
+  if (!each.failure.empty()) return fmt::format("{:<26} {:>7} {}\n", name, bytes, each.failure);
+  const histogram& times = each.all.times;
+  const auto at = [&](double share) { return time_text(ns(each, times.quantile(share))); };
+  return fmt::format(
+      "{:<26} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10.0f} {:>7.2f} {:>8} {:>5} {:>6}\n", name,
+      bytes, at(0.5), at(0.9), at(0.99), at(0.999), time_text(ns(each, times.max())), per_s(each),
+      each.all.cpu_s, each.all.switches, each.all.lost,
+      each.ratio_to_floor > 0 ? fmt::format("{:.2f}", each.ratio_to_floor) : "-");
 }
 
 }  // namespace
@@ -63,23 +83,20 @@ nlohmann::ordered_json json_of(const row& each) {
 }
 
 std::string table_of(const std::vector<row>& rows) {
-  std::string out =
-      fmt::format("{:<30} {:<5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12} {:>6} {:>7}\n", "case", "mode",
-                  "bytes", "p50", "p99", "p99.9", "max", "a second", "lost", "ratio");
-  for (const row& each : rows) {
-    const std::string name = each.of.bench + " " + each.of.name;
-    if (!each.failure.empty()) {
-      out += fmt::format("{:<30} {:<5} {:>7} {}\n", name, each.of.mode, bytes_label(each.of.bytes),
-                         each.failure);
-      continue;
+  constexpr std::array kinds = {
+      std::pair(figure::round_p50, "closed loop: the time of a round"),
+      std::pair(figure::delay_p50, "open loop at a fixed rate: the time since a message was due"),
+      std::pair(figure::per_second, "one way: as many as go through")};
+  std::string out;
+  for (const auto& [kind, title] : kinds) {
+    for (const char* mode : {"spin", "park"}) {
+      std::string lines;
+      for (const row& each : rows) {
+        if (each.of.what == kind && each.of.mode == mode) lines += line_of(each);
+      }
+      if (lines.empty()) continue;
+      out += fmt::format("{}{}, {}\n{}{}", out.empty() ? "" : "\n", title, mode, heading(), lines);
     }
-    const histogram& times = each.all.times;
-    out += fmt::format(
-        "{:<30} {:<5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12.0f} {:>6} {:>7}\n", name, each.of.mode,
-        bytes_label(each.of.bytes), time_text(ns(each, times.quantile(0.5))),
-        time_text(ns(each, times.quantile(0.99))), time_text(ns(each, times.quantile(0.999))),
-        time_text(ns(each, times.max())), per_s(each), each.all.lost,
-        each.ratio_to_floor > 0 ? fmt::format("{:.2f}", each.ratio_to_floor) : "-");
   }
   return out;
 }

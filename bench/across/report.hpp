@@ -13,7 +13,7 @@ namespace cyto::bench {
 nlohmann::ordered_json json_of(const row& each);
 // What the rows were measured on, and what makes them unfit to be quoted.
 nlohmann::ordered_json machine_json(const pace& how, int passes);
-// A table of all rows.
+// A table for each way to measure and to wait: closed loop, open loop, one way; spin, park.
 std::string table_of(const std::vector<row>& rows);
 
 }  // namespace cyto::bench

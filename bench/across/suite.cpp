@@ -10,7 +10,7 @@ namespace cyto::bench {
 namespace {
 
 double figure_of(const test_case& what, const sample& found) {
-  if (what.what == figure::round_p50) {
+  if (what.what != figure::per_second) {
     return static_cast<double>(found.times.quantile(0.5)) * ns_per_tick();
   }
   return found.seconds > 0 ? static_cast<double>(found.count) / found.seconds : 0;
@@ -48,6 +48,9 @@ std::vector<test_case> all_cases(const std::filesystem::path& job_input) {
   add_turns(out);
   add_mailboxes(out);
   add_wakes(out);
+  add_updates(out);
+  add_tasks(out);
+  add_threads(out);
   add_jobs(out, job_input);
   add_peers(out);
   return out;

@@ -12,11 +12,13 @@
 
 namespace cyto::bench {
 
-// Which of a sample's figures is the one that its floor is compared with.
-enum class figure { round_p50, per_second };
+// Which of a sample's figures is the one that its floor is compared with, and so which table a case
+// stands in: of closed loops the time of a round, of open loops that from when a message was due,
+// of one-way traffic how many come in a second.
+enum class figure { round_p50, delay_p50, per_second };
 
 struct test_case {
-  std::string bench;  // lane, turn, wake, peers...
+  std::string bench;  // lane, turn, wake, updates...
   std::string name;
   std::string mode;  // spin or park
   std::size_t bytes = 0;

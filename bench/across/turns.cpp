@@ -53,14 +53,14 @@ void add_turns(std::vector<test_case>& to) {
                 "open_loop",
                 "spin",
                 56,
-                round,
+                figure::delay_p50,
                 {},
                 at_rate<turn_link<built56>>(100e3, std::size_t{56}, long_lane_bytes)});
 }
 
 void add_mailboxes(std::vector<test_case>& to) {
   for (const std::uint32_t lanes : {1U, 16U, 64U, 255U}) {
-    to.push_back({"mailbox", "lanes_" + std::to_string(lanes), "spin", 48, figure::round_p50,
+    to.push_back({"mailbox", "lanes_" + std::to_string(lanes), "spin", 48, figure::delay_p50,
                   lanes == 1 ? "" : "mailbox/lanes_1/spin/48",
                   rounds<turn_link<raw_message>>(std::size_t{48}, lane_bytes, lanes - 1)});
   }
