@@ -37,6 +37,14 @@ std::function<sample(const pace&)> thread_rounds(Arguments... arguments) {
     return ping_pong(link, how);
   };
 }
+// A case of both ends in one thread.
+template <class Link, class... Arguments>
+std::function<sample(const pace&)> in_one_thread(Arguments... arguments) {
+  return [=](const pace& how) {
+    Link link(arguments...);
+    return alone(link, how);
+  };
+}
 // A case of as many messages as go through.
 template <class Link, class... Arguments>
 std::function<sample(const pace&)> stream(Arguments... arguments) {

@@ -17,7 +17,7 @@ class lane_link {
     void send(std::uint64_t number) noexcept {
       write_payload(payload_, bytes_, number);
       lane_writer& lane = place_.out().lane;
-      while (lane.append(payload_, static_cast<std::uint32_t>(bytes_), 1, false) != status::ok) {
+      while (lane.append(payload_, static_cast<std::uint32_t>(bytes_), 1, 8) != status::ok) {
         relax();
       }
       lane.seal(++stamp_);
@@ -64,6 +64,13 @@ void add_lanes(std::vector<test_case>& to) {
                   "floor/ring/spin/" + std::to_string(bytes),
                   rounds<lane_link>(bytes, lane_bytes)});
   }
+  to.push_back({"lane",
+                "one_thread",
+                "spin",
+                48,
+                figure::round_p50,
+                {},
+                in_one_thread<lane_link>(std::size_t{48}, lane_bytes)});
   to.push_back({"lane", "one_way", "spin", 48, figure::per_second, "floor/stream/spin/48",
                 stream<lane_link>(std::size_t{48}, long_lane_bytes)});
   to.push_back({"lane",

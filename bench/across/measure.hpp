@@ -1,4 +1,4 @@
-// The three ways to measure what crosses two processes. Each wants an `end` for both sides:
+// The ways to measure what crosses two processes. Each wants an `end` for both sides:
 //
 //   void send(std::uint64_t number)     writes the whole payload; waits while there is no room
 //   std::uint64_t receive()             waits for a message, reads the whole payload
@@ -85,6 +85,45 @@ sample ping_pong(Link& link, const pace& how) {
       end.send(number);
     }
   };
+  const duet_result found = how.direct(how.where, near, far, how.limit_s);
+  return sample_of(found, *found.near);
+}
+
+// Both ends in one thread, one message to and fro at a time: no line moves between cores, so what
+// is left is instructions. The times are those of half a round, a message sent and taken, each the
+// mean of `alone_rounds`.
+inline constexpr unsigned alone_rounds = 32;
+
+template <class Link>
+sample alone(Link& link, const pace& how) {
+  const auto near = [&](tally& out, const std::function<void()>& begin) {
+    auto one = link.near();
+    auto other = link.far();
+    begin();
+    const std::uint64_t start = ticks();
+    const std::uint64_t warm = start + ticks_of_ns(how.seconds * 0.5e9);
+    const std::uint64_t until = warm + ticks_of_ns(how.seconds * 1e9);
+    out.began_ticks = start;
+    std::uint64_t before = start;
+    for (std::uint64_t number = 0; before < until || out.times.count() == 0;) {
+      for (unsigned i = 0; i < alone_rounds; ++i) {
+        one.send(++number);
+        if (other.receive() != number) ++out.lost;
+        other.send(number);
+        if (one.receive() != number) ++out.lost;
+      }
+      const std::uint64_t now = ticks();
+      if (before >= warm) {
+        out.times.add((now - before) / (2 * alone_rounds));
+      } else {
+        out.began_ticks = now;
+      }
+      before = now;
+    }
+    out.ended_ticks = before;
+    out.count = out.times.count() * 2 * alone_rounds;
+  };
+  const auto far = [](tally&, const std::function<void()>& begin) { begin(); };
   const duet_result found = how.direct(how.where, near, far, how.limit_s);
   return sample_of(found, *found.near);
 }

@@ -44,6 +44,8 @@ void add_turns(std::vector<test_case>& to) {
                 rounds<turn_link<glanced_words>>(std::size_t{64}, lane_bytes)});
   to.push_back({"turn", "glance", "spin", 1 << 20, round, "turn/glance/spin/64",
                 rounds<turn_link<glanced_words>>(std::size_t{1} << 20, std::uint64_t{4} << 20)});
+  to.push_back({"turn", "one_thread", "spin", 48, round, "lane/one_thread/spin/48",
+                in_one_thread<turn_link<raw_message>>(std::size_t{48}, lane_bytes)});
   to.push_back({"turn", "one_way", "spin", 48, figure::per_second, "lane/one_way/spin/48",
                 stream<turn_link<raw_message>>(std::size_t{48}, long_lane_bytes)});
   to.push_back(
@@ -60,7 +62,7 @@ void add_turns(std::vector<test_case>& to) {
 
 void add_mailboxes(std::vector<test_case>& to) {
   for (const std::uint32_t lanes : {1U, 16U, 64U, 255U}) {
-    to.push_back({"mailbox", "lanes_" + std::to_string(lanes), "spin", 48, figure::delay_p50,
+    to.push_back({"mailbox", "lanes_" + std::to_string(lanes), "spin", 48, figure::round_p50,
                   lanes == 1 ? "" : "mailbox/lanes_1/spin/48",
                   rounds<turn_link<raw_message>>(std::size_t{48}, lane_bytes, lanes - 1)});
   }
