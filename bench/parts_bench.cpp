@@ -73,6 +73,8 @@ BENCHMARK(two_turns<raw_message>)->Arg(48)->Arg(248)->Arg(1024);
 BENCHMARK(two_turns<built56>)->Arg(56);
 BENCHMARK(two_turns<built248>)->Arg(248);
 BENCHMARK(two_turns<built_words>)->Arg(1024)->Arg(64 << 10);
+BENCHMARK(two_turns<many_rows<true>>)->Arg(1024)->Arg(63 << 10);
+BENCHMARK(two_turns<many_rows<false>>)->Arg(1024)->Arg(63 << 10);
 
 // A look over lanes of which none has anything.
 void mailbox_scan(benchmark::State& state) {
@@ -104,6 +106,16 @@ void verify56(benchmark::State& state) {
   state.counters["bytes"] = fbb.GetSize();
 }
 BENCHMARK(verify56);
+
+template <bool is_verified>
+void open_rows(benchmark::State& state) {
+  const many_rows<is_verified> message(static_cast<std::size_t>(state.range(0)));
+  const message_view view = message.view();
+  for (auto _ : state) benchmark::DoNotOptimize(open_message<Rows>(view, is_verified));
+  state.counters["bytes"] = view.size;
+}
+BENCHMARK(open_rows<true>)->Arg(1024)->Arg(63 << 10);
+BENCHMARK(open_rows<false>)->Arg(1024)->Arg(63 << 10);
 
 // A merge into a cell, and the turn that makes it visible.
 void merge_counter(benchmark::State& state) {

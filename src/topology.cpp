@@ -156,9 +156,11 @@ void check(const topology& of) {
 
 namespace {
 
-// How the worker is to wait, and where: read by worker_waiting.cpp.
-std::string waiting_text(const worker_spec& spec) {
+// How the worker is to wait, and where, and what it verifies: read by worker_waiting.cpp.
+std::string running_text(const worker_spec& spec) {
   std::string out;
+  if (spec.verify == verification::first) out += "verify of worker=first\n";
+  if (spec.verify == verification::never) out += "verify of worker=never\n";
   if (spec.wait == wait_strategy::spin) out += "wait of worker=spin\n";
   const std::uint32_t spin_us = spec.wait == wait_strategy::park ? 0 : spec.spin_us;
   if (spin_us != spin_us_default) out += "spin_us of worker=" + std::to_string(spin_us) + "\n";
@@ -183,7 +185,7 @@ segment_plan plan_of(const topology& of) {
     // For the worker's own messages: what its user may change.
     settings += "origin of cells_bytes=" + spec.cells_origin + "\n";
     settings += "origin of quarantine_bytes=" + spec.quarantine_origin + "\n";
-    settings += waiting_text(spec);
+    settings += running_text(spec);
     for (const lane_spec& lane : of.lanes) {
       if (lane.from == spec.name) {
         settings += "origin of lane_bytes to " + lane.to + "=" + lane.origin + "\n";

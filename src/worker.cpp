@@ -45,7 +45,7 @@ void worker::batch(std::size_t messages_max) {
 }
 
 void worker::add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
-                         std::function<bool(const message_view&, turn&)> call) {
+                         call_function call) {
   for (const handler_entry& each : handlers_) {
     if (each.kind != kind) continue;
     throw error(error_code::bad_input, "worker " + std::string(name()),
@@ -55,11 +55,27 @@ void worker::add_handler(std::uint32_t kind, const char* type_name, std::string 
   handlers_.push_back({kind, type_name, schema, std::move(call)});
 }
 
-bool worker::handle(const message_view& view) {
-  for (const handler_entry& each : handlers_) {
-    if (each.kind == view.kind) return each.call(view, slot_->the_turn());
+bool worker::handle(const message_view& view, const turn_input* from) {
+  for (handler_entry& each : handlers_) {
+    if (each.kind != view.kind) continue;
+    if (verify_ == verification::always) [[likely]]
+      return each.call(view, slot_->the_turn(), true);
+    return handle_believing(each, view, from);
   }
   return false;
+}
+
+bool worker::handle_believing(handler_entry& by, const message_view& view, const turn_input* from) {
+  // What was set aside has killed, and a port's programs are nobody's that this system knows.
+  const bool is_border =
+      from == nullptr || (slot_->where().slot(from->writer_slot).flags & slot_is_port) != 0;
+  if (verify_ == verification::never || is_border) {
+    return by.call(view, slot_->the_turn(), is_border);
+  }
+  const bool is_verified = !by.was_sound[from->index];
+  if (!by.call(view, slot_->the_turn(), is_verified)) return false;
+  by.was_sound[from->index] = true;
+  return true;
 }
 
 // The message is nonsense to this worker: nothing more is taken from its lane. The turn is done
@@ -178,7 +194,7 @@ bool worker::run_turn() {
       return true;
     }
     in.take(*from, view);
-    if (!handle(view)) {
+    if (!handle(view, from)) {
       shut(*from, view);
       return true;
     }
@@ -257,6 +273,7 @@ void worker::run(int nudge) {
   nudge_ = nudge;
   check_setup();
   settle();
+  for (handler_entry& each : handlers_) each.was_sound.resize(slot_->the_turn().inputs().size());
   if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
   slot_->set_state(slot_state::ready);
   tell_supervisor();

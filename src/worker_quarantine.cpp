@@ -46,7 +46,7 @@ void worker::retry(std::uint64_t number) {
   message_view view;
   if (!held.find(number, view)) return;
   in.take_again(view, number);
-  if (!handle(view)) {
+  if (!handle(view, nullptr)) {
     in.abort();
     slot_->incoming().reset();
     held.answer(errand_answer::unknown);

@@ -1,4 +1,5 @@
-// What a worker does while there is nothing to do, and on which core.
+// What the topology says of how a worker runs: what it does while there is nothing to do, on which
+// core, and whom it believes.
 #include <sched.h>
 
 #include <cerrno>
@@ -28,6 +29,9 @@ void worker::settle() {
   // Whoever may look on is decided by what is there, not by the core it is then pinned to: others
   // run on the others.
   const bool may_spin = usable_cores() > 1;
+  const std::string verify = setting("verify of worker", "");
+  if (verify == "first") verify_ = verification::first;
+  if (verify == "never") verify_ = verification::never;
   never_sleeps_ = may_spin && setting("wait of worker", "") == "spin";
   const std::string spin_us = setting("spin_us of worker", std::to_string(spin_us_default));
   spin_ns_ = may_spin ? std::stoull(spin_us) * 1000 : 0;

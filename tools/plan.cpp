@@ -23,6 +23,18 @@ const char* text_of(wait_strategy how) {
   return "unknown";
 }
 
+const char* text_of(verification which) {
+  switch (which) {
+    case verification::always:
+      return "always";
+    case verification::first:
+      return "first";
+    case verification::never:
+      return "never";
+  }
+  return "unknown";
+}
+
 bool holds_a_core(const worker_spec& spec) {
   return !spec.is_plain && spec.wait == wait_strategy::spin && usable_cores() > 1;
 }
@@ -41,6 +53,7 @@ nlohmann::ordered_json worker_json(const worker_spec& spec) {
   out["wait"] = text_of(spec.wait);
   out["spin_us"] = spec.spin_us;
   out["cpus"] = spec.cpus;
+  out["verify"] = text_of(spec.verify);
   return out;
 }
 
@@ -99,14 +112,16 @@ int plan(const run_options& options) {
              bytes_text(out["memory_bytes"].get<std::uint64_t>()),
              bytes_text(out["memory_available_bytes"].get<std::uint64_t>()),
              fits ? "" : "   TOO MUCH: lower lane or cell sizes");
-  fmt::print("{:<24} {:>7} {:>20} {:>20}  {}\n", "WORKER", "COUNT", "CELLS", "QUARANTINE", "WAITS");
+  fmt::print("{:<24} {:>7} {:>20} {:>20}  {:<14}  {}\n", "WORKER", "COUNT", "CELLS", "QUARANTINE",
+             "WAITS", "VERIFIES");
   for (const auto& each : out["workers"]) {
     const bool is_plain = each["plain"].get<bool>();
-    fmt::print("{:<24} {:>7} {:>20} {:>20}  {}\n", each["name"].get<std::string>(),
+    fmt::print("{:<24} {:>7} {:>20} {:>20}  {:<14}  {}\n", each["name"].get<std::string>(),
                each["count"].get<unsigned>(),
                is_plain ? "-" : bytes_text(each["cells_bytes"].get<std::uint64_t>()),
                is_plain ? "-" : bytes_text(each["quarantine_bytes"].get<std::uint64_t>()),
-               is_plain ? "a plain program" : each["wait"].get<std::string>());
+               is_plain ? "a plain program" : each["wait"].get<std::string>(),
+               is_plain ? "" : each["verify"].get<std::string>());
   }
   fmt::print("{:<36} {:>7} {:>20} {:>20}\n", "LANE", "COUNT", "EACH", "LARGEST MESSAGE");
   for (const auto& each : out["lanes"]) {

@@ -117,7 +117,7 @@ class reader : private topology_values {
           "plain",         "arguments", "settings",    "cells_bytes", "quarantine_bytes",
           "supervisor",    "restart",   "significant", "shutdown_ms", "wait_ready",
           "ready_ms",      "stall_ms",  "on_stall",    "success",     "prevent_restart",
-          "force_restart", "wait",      "spin_us",     "cpus"});
+          "force_restart", "wait",      "spin_us",     "cpus",        "verify"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -133,6 +133,10 @@ class reader : private topology_values {
                                       {{"spin_then_park", wait_strategy::spin_then_park},
                                        {"park", wait_strategy::park},
                                        {"spin", wait_strategy::spin}});
+    out.verify = word_of<verification>(at, "verify",
+                                       {{"always", verification::always},
+                                        {"first", verification::first},
+                                        {"never", verification::never}});
     out.spin_us = number(at, "spin_us", spin_us_default, 0, spin_us_max);
     out.cpus = cores(at);
     out.success = exits(at, "success");

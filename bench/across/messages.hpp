@@ -130,4 +130,33 @@ class glanced_words {
   std::size_t words_;
 };
 
+// About so many bytes of small tables, sent by copy; the reader looks at the number only, so that
+// between verified and not there is nothing but the verifying.
+template <bool is_verified>
+class many_rows {
+ public:
+  explicit many_rows(std::size_t bytes)
+      : message_([bytes](auto& fbb) {
+          std::vector<flatbuffers::Offset<Row>> rows;
+          while (fbb.GetSize() + 4 * rows.size() + 64 < bytes) {
+            rows.push_back(CreateRow(fbb, fbb.CreateString("a name"), rows.size()));
+          }
+          return CreateRows(fbb, 1, fbb.CreateVector(rows));
+        }) {}
+  status send(turn& in, turn_output& to, std::uint64_t number) {
+    message_->mutate_number(number);
+    return in.send(to, message_);
+  }
+  static std::uint64_t read(const message_view& view) noexcept {
+    const auto* message = open_message<Rows>(view, is_verified);
+    return message == nullptr ? stop_number - 1 : message->number();
+  }
+  [[nodiscard]] message_view view() const noexcept {
+    return {static_cast<const std::byte*>(message_.data()), message_.size(), 0, 0, 0};
+  }
+
+ private:
+  prebuilt<Rows> message_;
+};
+
 }  // namespace cyto::bench

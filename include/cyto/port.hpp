@@ -87,6 +87,7 @@ class slot {
 struct pair_options {
   std::uint64_t lane_bytes =
       1U << 20;  // A power of two, 4 KiB to 1 GiB; the first to open decides.
+  verification verify = verification::always;  // For this program, if it receives.
 };
 
 namespace detail {
@@ -158,7 +159,10 @@ class sender {
 template <class T>
 class receiver {
  public:
-  explicit receiver(detail::pair_end end) : end_(std::move(end)) { batch_.reserve(batch_max); }
+  explicit receiver(detail::pair_end end, verification verify = verification::always)
+      : end_(std::move(end)), verify_(verify) {
+    batch_.reserve(batch_max);
+  }
 
   class batch {
    public:
@@ -197,11 +201,14 @@ class receiver {
       end_.place().the_turn().take(*from, view);
       turn::consume(*from, view);
       end_.place().incoming().taken(*from);
-      const T* message = view.kind == message_kind<T>() ? open_message<T>(view) : nullptr;
+      const bool is_verified = verify_ != verification::never;
+      const T* message =
+          view.kind == message_kind<T>() ? open_message<T>(view, is_verified) : nullptr;
       if (message == nullptr) {
         ++refused_;
       } else {
         batch_.push_back(message);
+        if (verify_ == verification::first) verify_ = verification::never;
       }
     }
     return batch(batch_);
@@ -216,13 +223,14 @@ class receiver {
   // empty is no mistake. Nothing is to be read from it. Throws cyto::error when descriptors run
   // out.
   [[nodiscard]] int fd() { return end_.fd(); }
-  // Messages that were no sound T.
+  // Messages that were no T, or were verified and no sound one.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
 
   static constexpr std::size_t batch_max = 256;
 
  private:
   detail::pair_end end_;
+  verification verify_;
   std::vector<const T*> batch_;
   std::uint64_t refused_ = 0;
 };
@@ -243,7 +251,7 @@ class pair_name {
   }
   template <class T>
   [[nodiscard]] cyto::receiver<T> receiver() const {
-    return cyto::receiver<T>(detail::pair_end(name_, options_, 1));
+    return cyto::receiver<T>(detail::pair_end(name_, options_, 1), options_.verify);
   }
   // The same as sender(), for many threads.
   template <class T>

@@ -93,7 +93,8 @@ struct worker_spec : child_spec {
   std::vector<std::uint32_t> prevent_restart;
   std::vector<std::uint32_t> force_restart;
   wait_strategy wait = wait_strategy::spin_then_park;
-  std::uint32_t spin_us = spin_us_default;  // 0 to spin_us_max.
+  verification verify = verification::always;  // Of what it receives.
+  std::uint32_t spin_us = spin_us_default;     // 0 to spin_us_max.
   // Cores, by the kernel's numbers: member i is pinned to the i-th, and from the first again after
   // the last. Empty: the kernel chooses.
   std::vector<std::uint32_t> cpus;

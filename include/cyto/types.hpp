@@ -49,6 +49,14 @@ constexpr std::string_view to_string(status value) noexcept {
   return "unknown";
 }
 
+// Which messages a reader verifies before it follows the offsets in them. What it does not verify
+// it believes: a sender that writes nonsense can then make it read what is no message, or kill it.
+enum class verification : std::uint8_t {
+  always,  // Each.
+  first,   // From each lane those of a type until one was sound: finds schemas that do not fit.
+  never
+};
+
 // `value` rounded up to a multiple of `grain`, which is a power of two.
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) noexcept {
   return (value + grain - 1) & ~(grain - 1);

@@ -29,6 +29,9 @@
 //      `defer` policy, and the only one so far.
 //   W3 A message that a predecessor has died of is handled in a turn of its own.
 //
+//   Each message is verified before its handler sees it, unless the topology says that this worker
+//   believes its senders (`verify`). What comes out of a port is another program's, and is always
+//   verified.
 //   A message that is no sound T, or that no handler is there for, shuts its lane (M3 of
 //   mailbox.hpp): its reader goes on with the others. The reason is left in the slot.
 //
@@ -94,8 +97,9 @@ class worker {
   template <class T, class F>
   void on(F handler) {
     add_handler(message_kind<T>(), T::GetFullyQualifiedName(), message_schema<T>,
-                [handler = std::move(handler)](const message_view& view, turn& in) mutable {
-                  const T* message = open_message<T>(view);
+                [handler = std::move(handler)](const message_view& view, turn& in,
+                                               bool is_verified) mutable {
+                  const T* message = open_message<T>(view, is_verified);
                   if (message != nullptr) handler(*message, in);
                   return message != nullptr;
                 });
@@ -117,15 +121,20 @@ class worker {
   void run(int nudge);
 
  private:
+  // Handles the message, verified or not; false if it is no sound one.
+  using call_function = std::function<bool(const message_view&, turn&, bool is_verified)>;
   struct handler_entry {
     std::uint32_t kind;
     const char* type_name;
     std::string (*schema)();
-    std::function<bool(const message_view&, turn&)> call;
+    call_function call;
+    std::vector<bool> was_sound{};  // By input: a message of this type was verified.
   };
   void add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
-                   std::function<bool(const message_view&, turn&)> call);
-  bool handle(const message_view& view);
+                   call_function call);
+  // `from` is nullptr for a message out of the quarantine.
+  bool handle(const message_view& view, const turn_input* from);
+  bool handle_believing(handler_entry& by, const message_view& view, const turn_input* from);
   void shut(turn_input& lane, const message_view& view);
   bool run_turn();
   void set_aside(turn_input& from, const message_view& view);
@@ -155,6 +164,7 @@ class worker {
   int nudge_ = -1;
   std::uint64_t spin_ns_ = 0;  // Looks on so long before it sleeps.
   bool never_sleeps_ = false;
+  verification verify_ = verification::always;
   bool is_rehearsal_;
 };
 
