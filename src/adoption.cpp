@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -34,6 +35,7 @@ void supervisor::state::open_system(const supervisor_options& options) {
   plan.memfd_tag = memfd_tag(of.name);
   for (const worker_spec& spec : of.workers) specs.insert(specs.end(), spec.places(), &spec);
   children.resize(specs.size());
+  at_ports.resize(specs.size());
   for (std::size_t i = 0; i < children.size(); ++i) children[i].program = specs[i]->program;
   events = file(epoll_create1(EPOLL_CLOEXEC));
   timer = file(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -82,7 +84,7 @@ void supervisor::state::begin() {
   } else {
     the_board().started_ns.publish(static_cast<std::uint64_t>(now));
     for (std::uint32_t i = 0; i < children.size(); ++i) {
-      if (where->slot(i).member < specs[i]->count) continue;
+      if (!is_port(i) && where->slot(i).member < specs[i]->count) continue;
       stand(i, membership::absent);
       tree->found_down(i);
     }
@@ -95,6 +97,22 @@ void supervisor::state::begin() {
   if (adopted) look_around();  // What was ready before does not say so again.
   settle();
 }
+
+namespace {
+
+// Whether this process has joined that memory at a port.
+bool has_joined(const segment& of, pid_t pid) {
+  for (std::uint32_t i = 0; i < of.slot_count(); ++i) {
+    const control& own = of.control_of(i);
+    const bool is_its = (of.slot(i).flags & slot_is_port) != 0 &&
+                        static_cast<pid_t>(own.pid.observe()) == pid &&
+                        process_start_time(pid) == own.start_time.observe();
+    if (is_its && slot_lock::is_held(of, i)) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 // The system that an earlier supervisor of this name has left behind, if a worker of it lives.
 bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
@@ -116,19 +134,41 @@ bool supervisor::state::adopt(const segment_plan& plan, bool needs_input) {
       kept_input = file(::open(input_path.c_str(), O_RDONLY | O_CLOEXEC));
     }
     segment found = segment::attach(fd);
-    if (cyto::has_ended(found)) continue;
+    if (cyto::has_ended(found) || has_joined(found, holder.pid)) continue;
     // It has died since it was found: another one has what was kept, or none is left. One that was
     // given another input is not passed over: take() refuses it.
     const bool is_same = found.header().fingerprint == plan.fingerprint;
     if (is_same && needs_input && !kept_input) continue;
-    take(std::move(found), plan,
-         "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
-             "`");
+    take(std::move(found), plan, adopt_advice());
     if (kept_input) input = std::move(kept_input);
     nudge = std::move(kept_nudge);
     return true;
   }
+  return !needs_input && adopt_from_port(plan);
+}
+
+// The same if all workers are dead, and somebody who has joined at a port still holds the memory.
+bool supervisor::state::adopt_from_port(const segment_plan& plan) {
+  for (const memfd_holder& holder : find_memfd_holders(plan.memfd_tag)) {
+    const int fd = ::open(holder.path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) continue;
+    std::optional<segment> found;
+    try {
+      found.emplace(segment::attach(fd));
+    } catch (const error&) {
+      continue;  // Of another version: it cannot be gone on with.
+    }
+    if (cyto::has_ended(*found) || !has_joined(*found, holder.pid)) continue;
+    take(std::move(*found), plan, adopt_advice());
+    make_nudge();
+    return true;
+  }
   return false;
+}
+
+std::string supervisor::state::adopt_advice() const {
+  return "use the same command line to adopt its workers, or end them with `cyto stop " + of.name +
+         "`";
 }
 
 // The memory that somebody has kept, although nobody lives in it any more.
@@ -163,6 +203,10 @@ void supervisor::state::take(segment found, const segment_plan& plan, const std:
 
 void supervisor::state::adopt_children() {
   for (std::uint32_t i = 0; i < children.size(); ++i) {
+    if (is_port(i)) {
+      tree->found_down(i);
+      continue;
+    }
     if (auto [pid, process] = living_process(*where, i); process) {
       children[i].pid = pid;
       children[i].process = std::move(process);

@@ -26,6 +26,7 @@ bool errand_desk::take(int connection, const packet& request) {
   const auto value = static_cast<std::uint32_t>(request.value);
   const std::uint32_t slot = value >> errand_slot_shift;
   if (request.value < 0 || slot >= where_->slot_count()) return false;
+  if ((where_->slot(slot).flags & slot_is_port) != 0) return false;  // It would never answer.
   errand_line& line = errands_[slot];
   if (line.number.own() != static_cast<std::uint32_t>(answered(slot) >> 8)) return false;
   file kept(fcntl(connection, F_DUPFD_CLOEXEC, 16));

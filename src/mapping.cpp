@@ -52,6 +52,14 @@ mapping& mapping::operator=(mapping&& other) noexcept {
 }
 mapping::~mapping() = default;
 
+void mapping::keep_from_children() const noexcept {
+  if (!regions_) return;
+  for (const bip::mapped_region* each : {&regions_->first, &regions_->second}) {
+    if (each->get_address() != nullptr)
+      madvise(each->get_address(), each->get_size(), MADV_DONTFORK);
+  }
+}
+
 mapping::mapping(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable)
     : regions_(std::make_unique<regions>()) {
   regions_->first = map_at(fd, offset, bytes, writable, nullptr);

@@ -9,7 +9,9 @@
 #include <csignal>
 
 #include "cyto/cell.hpp"
+#include "cyto/doorbell.hpp"
 #include "cyto/lane.hpp"
+#include "finding.hpp"
 #include "process.hpp"
 #include "remains.hpp"
 #include "rendezvous.hpp"
@@ -20,7 +22,6 @@ namespace {
 
 constexpr int settle_tries = 64;
 constexpr int cell_tries = 1000;
-constexpr int answer_ms = 200;            // A supervisor that is not stopped takes far less.
 constexpr int patient_answer_ms = 5'000;  // For what only the supervisor can give.
 
 const char* text_of(slot_state state) {
@@ -129,8 +130,17 @@ std::vector<worker_status> workers_of(const segment& from) {
       each.state = "stalled";
     }
     each.standing = static_cast<membership>(board.standing.observe());
+    each.is_port = (entry.flags & slot_is_port) != 0;
+    if (each.is_port && !is_pair(from)) {
+      each.state = held && should_live ? "joined" : each.state;
+      if (state == slot_state::empty || state == slot_state::stopped) each.state = "free";
+      if (!held) each.pid = 0;
+      each.standing = held ? membership::member : membership::absent;
+    }
     const bool lives = held || each.state == "ready";
-    if (each.standing == membership::leaving || each.standing == membership::absent) {
+    const bool is_away =
+        each.standing == membership::leaving || each.standing == membership::absent;
+    if (is_away && !each.is_port) {
       each.state = lives ? "leaving" : "absent";
     }
     if (each.standing == membership::stopped && !lives && is_plain) each.state = "stopped";
@@ -181,11 +191,17 @@ bool sources_have_ended(const segment& from) {
 
 bool is_quiet(const segment& from) {
   if (!sources_have_ended(from)) return false;
+  constexpr std::uint64_t nobodys = ~std::uint64_t{0};  // Nobody is there who could take it.
   versioned<3>::values values{};
   std::uint64_t seen = 0;
   std::vector<std::uint64_t> gone;
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
+    const bool is_to_port = (from.slot(lane.reader_slot).flags & slot_is_port) != 0;
+    if (is_to_port && !slot_lock::is_held(from, lane.reader_slot)) {
+      gone.push_back(nobodys);
+      continue;
+    }
     if (!from.input_of(lane).taken.read(from.control_of(lane.reader_slot).commit, values, seen)) {
       return false;
     }
@@ -193,6 +209,7 @@ bool is_quiet(const segment& from) {
   }
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
+    if (gone[i] == nobodys) continue;
     if (!from.output_of(lane).sent.read(from.control_of(lane.writer_slot).commit, values, seen) ||
         values[1] != gone[i]) {
       return false;
@@ -255,34 +272,34 @@ void each_cell(const segment& from, std::uint32_t slot_index,
   }
 }
 
-segment find_system(const std::string& name) {
-  const file connection = connect_to(name);
-  packet reply{};
-  std::vector<file> fds;
-  const bool asked = connection && send_packet(connection.get(), {verb_attach, 0}, {});
-  const auto answered = [&](int timeout_ms) {
-    return asked && receive_packet(connection.get(), reply, fds, timeout_ms) &&
-           reply.verb == verb_attach && !fds.empty();
-  };
-  if (answered(answer_ms)) return segment::attach(fds.front().release());
-  // No supervisor answers, or it is stopped: any worker's descriptor is the same memory.
-  for (const memfd_holder& holder : find_memfd_holders(memfd_tag(name))) {
-    const int fd = ::open(holder.path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) continue;
-    try {
-      segment found = segment::attach(fd);
-      if (!has_ended(found)) return found;
-    } catch (const error&) {
-      continue;  // It is just being made.
-    }
+segment find_system(const std::string& name) { return find_memory(name, access::read_only); }
+
+bool is_pair(const segment& from) { return from.find_slot("sender") == 0; }
+
+namespace {
+
+// What has no supervisor gets its last word from here: a port must not take it for living.
+void end_ports(const segment& of) {
+  const std::string path = "/proc/self/fd/" + std::to_string(of.fd());
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) throw_errno(errno, error_code::failed, "segment", "cannot be opened for writing");
+  const segment where = segment::attach(fd);
+  const slot_lock lock(where, slot_lock::supervisor);
+  if (!lock.held()) return;  // Somebody has just adopted it.
+  const mapping pages = where.map_board();
+  const mapping bells = where.map_doorbells();
+  auto* all = reinterpret_cast<board*>(pages.data());
+  constexpr auto over = static_cast<std::uint32_t>(system_phase::stopping);
+  all->phase.publish(over);
+  for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
+    if ((where.slot(i).flags & slot_is_port) == 0) continue;
+    reinterpret_cast<board_slot*>(all + 1)[i].order.publish(over);
+    full_fence();
+    wake(reinterpret_cast<doorbell_line*>(bells.data())[i]);
   }
-  // Whoever may not look into processes can only ask.
-  if (answered(patient_answer_ms)) return segment::attach(fds.front().release());
-  throw error(error_code::no_such_system, "system " + name, "does not run", {},
-              "start it with `cyto run`, or see `cyto ps`");
 }
 
-bool is_pair(const segment& from) { return (from.slot(0).flags & slot_is_port) != 0; }
+}  // namespace
 
 void stop_system(const std::string& name) {
   const segment where = find_system(name);
@@ -314,13 +331,15 @@ void stop_system(const std::string& name) {
   for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
     const control& own = where.control_of(i);
     const auto pid = static_cast<pid_t>(own.pid.observe());
-    if (pid == 0 || !slot_lock::is_held(where, i)) continue;
+    const bool is_port = (where.slot(i).flags & slot_is_port) != 0;
+    if (pid == 0 || is_port || !slot_lock::is_held(where, i)) continue;
     const file process = open_process(pid);
     if (!process || process_start_time(pid) != own.start_time.observe()) continue;
     syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
     pollfd gone{process.get(), POLLIN, 0};
     poll(&gone, 1, -1);
   }
+  end_ports(where);
   forget_socket(name);
 }
 
@@ -360,7 +379,13 @@ std::vector<std::string> system_names() {
   for (const std::string& tag : find_memfd_tags()) {
     const std::size_t end = tag.rfind(':');
     const std::string name = tag.substr(5, end - 5);
-    if (memfd_tag(name) == tag) out.push_back(name);
+    if (memfd_tag(name) != tag) continue;
+    // Whoever had joined one that has ended may hold its memory still.
+    const std::vector<memfd_holder> holders = find_memfd_holders(tag);
+    if (!std::all_of(holders.begin(), holders.end(),
+                     [](const memfd_holder& each) { return is_of_the_past(each.path); })) {
+      out.push_back(name);
+    }
   }
   std::sort(out.begin(), out.end());
   return out;

@@ -9,7 +9,9 @@ namespace cyto {
 // What an operator wants of one worker.
 bool supervisor::state::take_order(const packet& request, const std::vector<file>& given) {
   auto slot = static_cast<std::uint32_t>(request.value);
-  if (slot >= children.size() || tree->is_stopping() || askers.size() >= clients_max) return false;
+  if (slot >= children.size() || is_port(slot) || tree->is_stopping() ||
+      askers.size() >= clients_max)
+    return false;
   const instant now = now_ns();
   const pid_t before = children[slot].process ? children[slot].pid : 0;
   switch (request.verb) {
@@ -66,7 +68,7 @@ bool supervisor::state::remove_one(std::uint32_t slot) {
 void supervisor::state::see_off_the_leaving(instant now) {
   const auto any = [this](membership how) {
     for (std::uint32_t i = 0; i < children.size(); ++i) {
-      if (standing_of(i) == how) return true;
+      if (standing_of(i) == how && !is_port(i)) return true;
     }
     return false;
   };
@@ -81,6 +83,7 @@ void supervisor::state::see_off_the_leaving(instant now) {
   if (tree->is_stopping() || (!leaves && !any(membership::absent))) return;
   const std::vector<bool> waited_for = readers_with_work(*where);
   for (std::uint32_t i = 0; i < children.size(); ++i) {
+    if (is_port(i)) continue;
     const membership standing = standing_of(i);
     if (standing == membership::leaving && !waited_for[i]) {
       tree->stop_one(i, now);

@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "cyto/port.hpp"
+#include "holding.hpp"
 #include "process.hpp"
 #include "rendezvous.hpp"
 #include "verbs.hpp"
@@ -87,14 +88,22 @@ found meet(const std::string& name, const pair_options& options) {
 }  // namespace
 
 struct pair_end::state {
+  state(std::string pair, found of, std::uint32_t slot_index)
+      : name(std::move(pair)),
+        held(std::move(of.where)),
+        listener(std::move(of.listener)),
+        mine(slot_index) {
+    held.take(mine, listener.get());
+  }
+
   std::string name;
-  found met;
-  std::unique_ptr<slot> place;
+  holding held;
+  file listener;
   std::uint32_t mine;
   bool gave_out = false;                     // A batch was handed out that is not committed yet.
   std::unique_ptr<bell_descriptor> wakeups;  // Once fd() was called.
 
-  [[nodiscard]] const control& peer() const { return met.where.control_of(1 - mine); }
+  [[nodiscard]] const control& peer() const { return held.where().control_of(1 - mine); }
   [[nodiscard]] bool peer_has_left() const {
     return peer().state.observe() == static_cast<std::uint32_t>(slot_state::stopped);
   }
@@ -106,51 +115,56 @@ pair_end::pair_end(std::string name, const pair_options& options, std::uint32_t 
     throw error(error_code::already_running, "pair " + name, "is the name of a supervised system",
                 {}, "choose another name");
   }
-  state_ = std::make_unique<state>(
-      state{std::move(name), std::move(met), nullptr, slot_index, false, nullptr});
-  state_->place = std::make_unique<slot>(state_->met.where, slot_index);
-  state_->place->set_state(slot_state::ready);
+  state_ = std::make_unique<state>(std::move(name), std::move(met), slot_index);
 }
 
 pair_end::pair_end(pair_end&&) noexcept = default;
 
 pair_end::~pair_end() {
   if (!state_) return;
+  if (!is_mine()) {
+    static_cast<void>(state_.release());  // The parent's: nothing of it may be touched.
+    return;
+  }
   // What was handed out last is taken, unless its reader is being thrown out of its loop.
-  if (state_->gave_out && std::uncaught_exceptions() == 0) state_->place->the_turn().commit();
+  if (state_->gave_out && std::uncaught_exceptions() == 0) place().the_turn().commit();
   state_->wakeups.reset();
   // One leaves at a time, or each of two would leave the socket to the other.
   try {
     const file claim = claim_folder();
-    state_->place.reset();
-    if (!slot_lock::is_held(state_->met.where, 1 - state_->mine)) {
-      state_->met.listener = file();
+    state_->held.leave();
+    if (!peer_is_here()) {
+      state_->listener = file();
       forget_stale_socket(state_->name);
     }
   } catch (const error&) {
-    state_->place.reset();  // The folder has gone, and the socket with it.
+    state_->held.leave();  // The folder has gone, and the socket with it.
   }
 }
 
-slot& pair_end::place() noexcept { return *state_->place; }
-turn_output& pair_end::lane() noexcept { return *state_->place->the_turn().outputs()[0]; }
+bool pair_end::is_mine() const noexcept { return state_->held.is_mine(); }
+slot& pair_end::place() noexcept { return state_->held.place(); }
+turn_output& pair_end::lane() noexcept { return *place().the_turn().outputs()[0]; }
 
 void pair_end::admit() noexcept {
-  if (!state_->met.listener) return;
-  while (const file client = accept_from(state_->met.listener.get())) {
+  if (!state_->listener) return;
+  while (const file client = accept_from(state_->listener.get())) {
     // The request is read, or closing would throw the answer away (ECONNRESET).
     packet request{};
     std::vector<file> unwanted;
     if (!receive_packet(client.get(), request, unwanted, request_ms)) continue;
-    send_packet(client.get(), {verb_join, 0}, {state_->met.where.fd(), state_->met.listener.get()});
+    send_packet(client.get(), {verb_join, 0}, {state_->held.where().fd(), state_->listener.get()});
   }
 }
 
 int pair_end::fd() {
+  if (!is_mine()) {
+    throw error(error_code::failed, "pair " + state_->name, "is its parent's in this process",
+                "it was forked", "open it anew");
+  }
   if (!state_->wakeups) {
     // Who knocks shall be let in, so the listener makes it readable too.
-    state_->wakeups =
-        std::make_unique<bell_descriptor>(state_->place->bell(), state_->met.listener.get());
+    state_->wakeups = std::make_unique<bell_descriptor>(place().bell(), state_->listener.get());
   }
   return state_->wakeups->fd();
 }
@@ -170,13 +184,13 @@ void pair_end::arm(Found has_come) noexcept {
 }
 
 bool pair_end::peer_is_here() const {
-  return slot_lock::is_held(state_->met.where, 1 - state_->mine);
+  return slot_lock::is_held(state_->held.where(), 1 - state_->mine);
 }
 
 bool pair_end::peer_is_gone() const { return state_->peer_has_left() && !peer_is_here(); }
 
 status pair_end::send_raw(status staged) {
-  turn& in = state_->place->the_turn();
+  turn& in = place().the_turn();
   if (staged == status::ok) [[likely]] {
     in.commit();
     stay_readable();
@@ -194,16 +208,17 @@ status pair_end::send_raw(status staged) {
 }
 
 void pair_end::sleep(milliseconds at_most) {
-  if (!peer_is_here() && state_->met.listener) {
-    pollfd door{state_->met.listener.get(), POLLIN, 0};
+  if (!peer_is_here() && state_->listener) {
+    pollfd door{state_->listener.get(), POLLIN, 0};
     poll(&door, 1, static_cast<int>(at_most.count()));
   } else {
-    state_->place->bell().wait(static_cast<std::uint64_t>(at_most.count()) * 1'000'000);
+    place().bell().wait(static_cast<std::uint64_t>(at_most.count()) * 1'000'000);
   }
   admit();
 }
 
 bool pair_end::drain(milliseconds at_most) {
+  if (!is_mine()) return false;
   const auto deadline = clock::now() + at_most;
   stay_readable();
   for (;;) {
@@ -214,46 +229,38 @@ bool pair_end::drain(milliseconds at_most) {
       arm([&] { return lane().lane.was_empty(); });
       return false;
     }
-    state_->place->bell().prepare();
+    place().bell().prepare();
     if (!lane().lane.was_empty()) sleep(std::min<milliseconds>(left, look_around));
-    state_->place->bell().cancel();
+    place().bell().cancel();
   }
 }
 
 void pair_end::wait_for_room(milliseconds at_most) {
   lane_writer& to = lane().lane;
-  state_->place->bell().prepare();
+  place().bell().prepare();
   if (to.room() < to.room_wanted()) sleep(std::min<milliseconds>(at_most, look_around));
-  state_->place->bell().cancel();
+  place().bell().cancel();
 }
 
 bool pair_end::next_batch(milliseconds at_most) {
-  turn& in = state_->place->the_turn();
-  mailbox& incoming = state_->place->incoming();
-  if (state_->gave_out) in.commit();
-  state_->gave_out = false;
-  const auto deadline = clock::now() + at_most;
+  if (!is_mine()) return false;
+  if (state_->gave_out) place().the_turn().commit();
   stay_readable();
-  while (!incoming.has_any()) {
-    in.ring_writers();
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock::now());
-    if (left.count() <= 0 || state_->peer_has_left()) {
-      admit();
-      arm([&] { return incoming.has_any(); });
-      return false;
-    }
-    state_->place->bell().prepare();
-    if (!incoming.has_any()) sleep(std::min<milliseconds>(left, look_around));
-    state_->place->bell().cancel();
+  state_->gave_out = state_->held.await(
+      at_most, [this] { return state_->peer_has_left(); },
+      [this](milliseconds left) { sleep(std::min<milliseconds>(left, look_around)); });
+  if (!state_->gave_out) {
+    admit();
+    arm([this] { return place().incoming().has_any(); });
   }
-  state_->gave_out = true;
-  return true;
+  return state_->gave_out;
 }
 
 bool pair_end::is_open() {
+  if (!is_mine()) return false;
   // The state first: what a sender has sent before it left is in sight afterwards.
   if (!state_->peer_has_left()) return true;
-  return state_->place->incoming().has_any() || peer_is_here();
+  return place().incoming().has_any() || peer_is_here();
 }
 
 }  // namespace cyto::detail

@@ -28,7 +28,9 @@ bool has_ended(const segment& which) {
   if (phase != system_phase::stopping) return false;
   if (slot_lock::is_held(which, slot_lock::supervisor)) return false;
   for (std::uint32_t i = 0; i < which.slot_count(); ++i) {
-    if (living_process(which, i).second) return false;
+    // Of a port it is the process of whoever had joined, which lives for itself.
+    const bool is_port = (which.slot(i).flags & slot_is_port) != 0;
+    if (!is_port && living_process(which, i).second) return false;
   }
   return true;
 }

@@ -177,6 +177,15 @@ file connect_to(const std::string& name) {
   return made;
 }
 
+void knock(const std::string& path) noexcept {
+  const file made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (!made || path.size() >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  try_connect(made.get(), address);
+}
+
 file accept_from(int listener) noexcept {
   file peer(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (peer && !is_ours(peer.get())) return {};

@@ -43,6 +43,10 @@ void forget_stale_socket(const std::string& name);
 // door already (EAGAIN).
 file connect_to(const std::string& name);
 
+// Wakes whoever listens at that path. Nothing is allocated, nobody waits; a crowded door has woken
+// him already.
+void knock(const std::string& path) noexcept;
+
 // A connection of this user's (or root's), or not open: none waits, or it was another user's.
 file accept_from(int listener) noexcept;
 

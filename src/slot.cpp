@@ -97,6 +97,11 @@ slot::~slot() {
   for (const auto& each : turn_->inputs()) wake(*each->writer_bell);
 }
 
+void slot::keep_from_children() const noexcept {
+  for (const mapping* each : {&own_pages_, &arena_, &bells_}) each->keep_from_children();
+  for (const mapping& each : rings_) each.keep_from_children();
+}
+
 output slot::to(std::string_view group) const {
   std::vector<turn_output*> members;
   std::string there;
@@ -106,7 +111,8 @@ output slot::to(std::string_view group) const {
     if (there.find(reader.group) == std::string::npos) there += std::string(" ") + reader.group;
   }
   if (members.empty()) {
-    throw error(error_code::bad_input, "worker " + std::string(entry().name),
+    const bool is_port = (entry().flags & slot_is_port) != 0;
+    throw error(error_code::bad_input, (is_port ? "port " : "worker ") + std::string(entry().name),
                 "has no lane to '" + std::string(group) + "'",
                 there.empty() ? "it has none at all" : "it has lanes to:" + there,
                 "add one to the topology");

@@ -30,13 +30,18 @@ slot_lock::slot_lock(const segment& from, std::uint32_t slot_index, bool wait) {
     throw_errno(errno, error_code::failed, "segment " + std::string(from.name()),
                 "cannot be opened again through /proc", "mount /proc");
   }
+  // Away from the numbers at which an adopter finds a worker's descriptors: this one leads to the
+  // same memory, and its holder may be no worker.
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, 16);
   struct flock lock = one_byte(slot_index);
-  if (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0) {
-    fd_ = fd;
+  if (moved >= 0 && fcntl(moved, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0) {
+    close(fd);
+    fd_ = moved;
     return;
   }
   const int reason = errno;
   close(fd);
+  if (moved >= 0) close(moved);
   if (reason == EAGAIN || reason == EACCES) return;
   throw_errno(reason, error_code::failed, "segment " + std::string(from.name()),
               "cannot be locked");

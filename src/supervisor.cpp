@@ -62,9 +62,11 @@ void supervisor::state::settle() {
   if (failure.empty() && !tree->failure().empty()) {
     failure = tree->failure() + "; see what it says, or raise intensity";
   }
+  look_at_ports();
   see_off_the_leaving(now_ns());
   if (tree->is_stopping() && phase() != system_phase::stopping) {
     the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
+    end_ports();
   }
   answer_askers();
   errands->answer_all();
@@ -174,7 +176,9 @@ void supervisor::state::serve(int fd) {
   packet request{};
   std::vector<file> given;
   const bool sound = receive_packet(fd, request, given, 0);
-  if (sound && request.verb == verb_attach) {
+  if (sound && request.verb == verb_port) {
+    send_packet(fd, {verb_port, 0}, {where->fd()});
+  } else if (sound && request.verb == verb_attach) {
     const std::string path = "/proc/self/fd/" + std::to_string(where->fd());
     const file read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     send_packet(fd, {verb_attach, 0}, {read_only.get()});
@@ -215,6 +219,8 @@ supervisor::supervisor(topology of, const supervisor_options& options)
 
 supervisor::~supervisor() {
   state_->kill_all();
+  state_->the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
+  state_->end_ports();
   state_->spare = file();
   forget_socket(state_->of.name);
 }
@@ -241,6 +247,8 @@ void supervisor::step() {
       state_->tree->time_passed(now_ns());
     } else if (what == event_listener) {
       state_->accept_client();
+    } else if (what < event_client) {
+      state_->forget_holder(static_cast<std::uint32_t>(what - event_port));
     } else {
       const int fd = static_cast<int>(what - event_client);
       const bool known = std::any_of(state_->clients.begin(), state_->clients.end(),
@@ -272,9 +280,12 @@ bool supervisor::is_quiet() const {
     const bool been = state_->children[i].been_ready || state_->tree->is_ready(i);
     if (!been && state_->tree->is_wanted(i)) return false;
   }
+  if (!state_->ports_let_it_end()) return false;
   state_->the_board().watched.publish(1);
   full_fence();  // V2
-  return !state_->errands->is_busy() && cyto::is_quiet(where());
+  if (state_->errands->is_busy() || !cyto::is_quiet(where())) return false;
+  // What a port has committed just before it was closed still counts.
+  return state_->close_ports() && cyto::is_quiet(where());
 }
 
 bool supervisor::has_ended() const noexcept { return !state_->anybody_left(); }

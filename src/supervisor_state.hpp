@@ -1,6 +1,6 @@
 // The inside of a supervisor: the processes of a system, and what the tree of restarts wants done
 // with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes,
-// orders.cpp what operators want.
+// orders.cpp what operators want, ports.cpp those who join.
 #pragma once
 
 #include <chrono>
@@ -28,6 +28,7 @@ enum event_source : std::uint64_t {
   event_listener = 1 << 10,
   event_nudge,
   event_timer,
+  event_port = 1 << 11,   // Plus the slot.
   event_client = 1 << 12  // Plus the descriptor.
 };
 
@@ -56,6 +57,12 @@ struct supervisor::state final : restart_tree::hands {
     pid_t before;  // The process that is to be replaced.
   };
 
+  // Who has joined at a port.
+  struct joined {
+    pid_t pid = 0;
+    file process;  // pidfd; open while it lives and holds the slot.
+  };
+
   topology of;
   std::unique_ptr<restart_tree> tree;
   std::unique_ptr<segment> where;
@@ -69,6 +76,7 @@ struct supervisor::state final : restart_tree::hands {
   file input;
   file spare;  // Given up for a moment when there are no more descriptors.
   std::vector<child> children;
+  std::vector<joined> at_ports;           // By slot; of workers there is nothing.
   std::vector<const worker_spec*> specs;  // By slot.
   std::vector<file> clients;
   std::vector<asker> askers;
@@ -99,6 +107,8 @@ struct supervisor::state final : restart_tree::hands {
   // adoption.cpp
   void open_system(const supervisor_options& options);
   bool adopt(const segment_plan& plan, bool needs_input);
+  bool adopt_from_port(const segment_plan& plan);
+  std::string adopt_advice() const;
   bool take_over(const supervisor_options& options, const segment_plan& plan);
   void take(segment found, const segment_plan& plan, const std::string& next);
   void make_nudge();
@@ -128,6 +138,14 @@ struct supervisor::state final : restart_tree::hands {
   bool remove_one(std::uint32_t slot);
   void see_off_the_leaving(instant now);
   void answer_askers();
+
+  // ports.cpp
+  [[nodiscard]] bool is_port(std::uint32_t slot) const { return specs[slot]->is_port; }
+  void look_at_ports();
+  void forget_holder(std::uint32_t slot);
+  [[nodiscard]] bool ports_let_it_end();
+  [[nodiscard]] bool close_ports();
+  void end_ports();
 
   // supervisor.cpp
   void watch(int fd, std::uint64_t what) const;

@@ -13,12 +13,14 @@ const worker_spec* find(const topology& of, const std::string& name) {
   return found == of.workers.end() ? nullptr : &*found;
 }
 
-// Whether `to` can be reached from `from`, along lanes.
+// Whether `to` can be reached from `from`, along lanes. No path leads through a port: to take a
+// message it need not have sent another first, so nobody waits in a circle because of it.
 bool reaches(const topology& of, const std::string& from, const std::string& to,
              std::vector<std::string>& seen) {
   for (const lane_spec& lane : of.lanes) {
     if (lane.from != from) continue;
     if (lane.to == to) return true;
+    if (const worker_spec* at = find(of, lane.to); at != nullptr && at->is_port) continue;
     if (std::find(seen.begin(), seen.end(), lane.to) != seen.end()) continue;
     seen.push_back(lane.to);
     if (reaches(of, lane.to, to, seen)) return true;
@@ -139,8 +141,9 @@ void check(const topology& of) {
       throw error(error_code::bad_input, thing,
                   "there are two lanes " + lane.from + " -> " + lane.to, {}, "remove one");
     }
+    const bool is_at_port = find(of, lane.from)->is_port || find(of, lane.to)->is_port;
     std::vector<std::string> seen;
-    if (lane.from == lane.to || reaches(of, lane.to, lane.from, seen)) {
+    if (lane.from == lane.to || (!is_at_port && reaches(of, lane.to, lane.from, seen))) {
       throw error(error_code::bad_input, thing,
                   "lane " + lane.from + " -> " + lane.to + " closes a cycle",
                   "workers that wait for each other's room could wait for ever",
@@ -194,13 +197,14 @@ segment_plan plan_of(const topology& of) {
     for (std::uint32_t member = 0; member < spec.places(); ++member) {
       plan.slots.push_back(
           {slot_name(spec, member), spec.name, member,
-           (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U),
+           (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U) |
+               (spec.is_port ? slot_is_port : 0U),
            spec.is_plain ? 0 : spec.cells_bytes, settings, reads ? spec.quarantine_bytes : 0});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.places()) + " " + spec.program + " " +
            std::to_string(spec.cells_bytes) + " " + std::to_string(spec.quarantine_bytes) +
-           (spec.is_source ? " source" : "") + (spec.is_plain ? " plain" : "") + " " +
-           spec.supervisor + "\n" + settings;
+           (spec.is_source ? " source" : "") + (spec.is_plain ? " plain" : "") +
+           (spec.is_port ? " port" : "") + " " + spec.supervisor + "\n" + settings;
     for (const std::string& argument : spec.arguments) all += argument + "\n";
   }
   const auto first_slot = [&of](const std::string& name) {

@@ -181,24 +181,42 @@ void turn::commit() noexcept {
   own_->handling.publish(0);
   recorder_.note(flight::committed, 0, 0, stamp);
   clock_.committed(stamp);
-  for (turn_input* each : touched_inputs_) each->lane.give_back();
+  if (!keeps_space_) {
+    for (turn_input* each : touched_inputs_) each->lane.give_back();
+  }
   own_->turns.stage(own_->turns.own() + 1);
   full_fence();  // D1, for all bells below.
   for (turn_output* each : touched_outputs_) ring(*each->reader_bell);
-  for (turn_input* each : touched_inputs_) {
-    // A writer that waits for room is worth waking when there is a good part of the lane, or all of
-    // it: it may need all, and this worker may stay busy with others. Whether it is all is asked of
-    // a sleeper only: the question takes the line away from one who is about to write there.
-    if (each->given_back_bytes == 0) continue;
-    const bool is_much = each->given_back_bytes >= each->lane.capacity_bytes() / 4;
-    if (!is_much && !(is_asleep(*each->writer_bell) && each->lane.looks_empty())) continue;
-    each->given_back_bytes = 0;
-    ring(*each->writer_bell);
+  if (!keeps_space_) {
+    for (turn_input* each : touched_inputs_) tell_writer(*each);
   }
   untouch();
   root_changed_ = false;
   quarantine_changed_ = false;
   listed_ = 0;  // In shared memory the old list stands: all it names is committed now.
+}
+
+void turn::give_back() noexcept {
+  bool any = false;
+  for (const auto& each : inputs_) {
+    if (each->given_back_bytes == 0) continue;
+    each->lane.give_back();
+    any = true;
+  }
+  if (!any) return;
+  full_fence();  // D1
+  for (const auto& each : inputs_) tell_writer(*each);
+}
+
+// A writer that waits for room is worth waking when there is a good part of the lane, or all of it:
+// it may need all, and this worker may stay busy with others. Whether it is all is asked of a
+// sleeper only: the question takes the line away from one who is about to write there.
+void turn::tell_writer(turn_input& from) noexcept {
+  if (from.given_back_bytes == 0) return;
+  const bool is_much = from.given_back_bytes >= from.lane.capacity_bytes() / 4;
+  if (!is_much && !(is_asleep(*from.writer_bell) && from.lane.looks_empty())) return;
+  from.given_back_bytes = 0;
+  ring(*from.writer_bell);
 }
 
 void turn::untouch() noexcept {

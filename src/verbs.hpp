@@ -18,7 +18,8 @@ enum verb : std::uint32_t {
   verb_retry = 7,        // Of a quarantined message: slot << 23 | number; answer: errand_answer.
   verb_drop = 8,
   verb_add_one = 9,  // As those above about one worker; of the slot's group, one that is absent.
-  verb_remove_one = 10
+  verb_remove_one = 10,
+  verb_port = 11  // Answer: the segment, writable, for who joins it.
 };
 
 }  // namespace cyto

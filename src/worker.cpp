@@ -249,8 +249,10 @@ void worker::say_end(source_end end) noexcept {
 // What waits in the lane of one that is not there brings it back; the supervisor has to be told.
 bool worker::has_sent_to_closed() const noexcept {
   const auto& outputs = slot_->the_turn().outputs();
-  return std::any_of(outputs.begin(), outputs.end(), [](const auto& each) {
-    return !each->is_open() && each->lane.room() < each->lane.capacity_bytes();
+  return std::any_of(outputs.begin(), outputs.end(), [this](const auto& each) {
+    // Nobody is brought back to a port.
+    return !each->is_open() && each->lane.room() < each->lane.capacity_bytes() &&
+           (slot_->where().slot(each->reader_slot).flags & slot_is_port) == 0;
   });
 }
 

@@ -28,6 +28,17 @@ std::vector<std::uint32_t> slots_of(const segment& where, const std::string& wor
               "correct the name");
 }
 
+// What whoever has joined a port does is not for this system to say.
+void refuse_port(const segment& where, std::uint32_t slot) {
+  if ((where.slot(slot).flags & slot_is_port) == 0 || is_pair(where)) return;
+  const std::uint32_t pid = where.control_of(slot).pid.observe();
+  const bool is_joined = slot_lock::is_held(where, slot);
+  throw error(error_code::bad_input, "port " + std::string(where.slot(slot).name), "is no worker",
+              is_joined ? fmt::format("process {} has joined it", pid) : "nobody has joined it",
+              is_joined ? "end that process, or have it leave"
+                        : "a program joins it by itself: cyto::join()");
+}
+
 bool is_absent(const segment& where, std::uint32_t slot) {
   return where.board_of(slot).standing.observe() == static_cast<std::uint32_t>(membership::absent);
 }
@@ -78,6 +89,7 @@ int order(worker_order what, const order_options& options) {
   const std::string name = the_system(options.name);
   const segment where = find_system(name);
   std::vector<std::uint32_t> slots = slots_of(where, options.worker);
+  for (const std::uint32_t slot : slots) refuse_port(where, slot);
   choose(where, what, options.worker, slots);
   const bool is_plain = std::any_of(slots.begin(), slots.end(), [&](std::uint32_t slot) {
     return (where.slot(slot).flags & slot_is_plain) != 0;

@@ -36,7 +36,7 @@ const char* text_of(verification which) {
 }
 
 bool holds_a_core(const worker_spec& spec) {
-  return !spec.is_plain && spec.wait == wait_strategy::spin && usable_cores() > 1;
+  return !spec.is_plain && !spec.is_port && spec.wait == wait_strategy::spin && usable_cores() > 1;
 }
 
 nlohmann::ordered_json worker_json(const worker_spec& spec) {
@@ -47,8 +47,10 @@ nlohmann::ordered_json worker_json(const worker_spec& spec) {
   out["program"] = spec.program;
   out["source"] = spec.is_source;
   out["plain"] = spec.is_plain;
+  out["port"] = spec.is_port;
   if (spec.is_plain) return out;
   out["cells_bytes"] = spec.cells_bytes;
+  if (spec.is_port) return out;
   out["quarantine_bytes"] = spec.quarantine_bytes;
   out["wait"] = text_of(spec.wait);
   out["spin_us"] = spec.spin_us;
@@ -69,7 +71,7 @@ nlohmann::ordered_json plan_json(const topology& of) {
   out["workers"] = nlohmann::ordered_json::array();
   for (const worker_spec& spec : of.workers) {
     out["workers"].push_back(worker_json(spec));
-    if (!spec.is_plain) (holds_a_core(spec) ? spinners : sleepers) += spec.count;
+    if (!spec.is_plain && !spec.is_port) (holds_a_core(spec) ? spinners : sleepers) += spec.count;
   }
   out["lanes"] = nlohmann::ordered_json::array();
   for (const lane_spec& lane : of.lanes) {
@@ -116,12 +118,16 @@ int plan(const run_options& options) {
              "WAITS", "VERIFIES");
   for (const auto& each : out["workers"]) {
     const bool is_plain = each["plain"].get<bool>();
+    const bool is_port = each["port"].get<bool>();
+    const bool is_worker = !is_plain && !is_port;
     fmt::print("{:<24} {:>7} {:>20} {:>20}  {:<14}  {}\n", each["name"].get<std::string>(),
                each["count"].get<unsigned>(),
                is_plain ? "-" : bytes_text(each["cells_bytes"].get<std::uint64_t>()),
-               is_plain ? "-" : bytes_text(each["quarantine_bytes"].get<std::uint64_t>()),
-               is_plain ? "a plain program" : each["wait"].get<std::string>(),
-               is_plain ? "" : each["verify"].get<std::string>());
+               is_worker ? bytes_text(each["quarantine_bytes"].get<std::uint64_t>()) : "-",
+               is_plain  ? "a plain program"
+               : is_port ? "a port: nothing is started"
+                         : each["wait"].get<std::string>(),
+               is_worker ? each["verify"].get<std::string>() : "");
   }
   fmt::print("{:<36} {:>7} {:>20} {:>20}\n", "LANE", "COUNT", "EACH", "LARGEST MESSAGE");
   for (const auto& each : out["lanes"]) {

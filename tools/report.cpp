@@ -85,6 +85,16 @@ nlohmann::json audit_report(const segment& from) {
   return {{"name", std::string(from.name())}, {"ok", ok}, {"lanes", std::move(lanes)}};
 }
 
+nlohmann::json undelivered_report(const segment& from) {
+  nlohmann::json out = nlohmann::json::array();
+  for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
+    if ((from.slot(from.lane(i).reader_slot).flags & slot_is_port) == 0) continue;
+    const lane_status lane = lane_of(from, i);
+    if (lane.in_flight != 0) out.push_back({{"lane", lane.name}, {"messages", lane.in_flight}});
+  }
+  return out;
+}
+
 nlohmann::json status_report(const segment& from) {
   static constexpr const char* phases[] = {"running", "draining", "stopping"};
   const board& board = from.the_board();
@@ -95,6 +105,7 @@ nlohmann::json status_report(const segment& from) {
                        {"pid", each.pid},
                        {"state", each.state},
                        {"source", each.is_source},
+                       {"port", each.is_port},
                        {"finished", each.finished},
                        {"incarnation", each.incarnation},
                        {"restarts", each.restarts},

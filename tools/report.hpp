@@ -17,6 +17,9 @@ nlohmann::json audit_report(const segment& from);
 // [{"id", "worker", "lane", "kind", "bytes", "position", "stamp", "deaths", "last_end", "hex"}]
 nlohmann::json quarantine_report(const segment& from);
 
+// What waits for a port and was not taken: [{"lane", "messages"}]
+nlohmann::json undelivered_report(const segment& from);
+
 // {"name", "state", "supervisor_pid", "workers": [...], "lanes": [...]}
 nlohmann::json status_report(const segment& from);
 

@@ -170,6 +170,17 @@ class runner {
     if (signal_ != 0) return 128 + signal_;
     const int code = report();
     if (code != 0) return code;
+    if (!undelivered_.empty()) {
+      std::uint64_t messages = 0;
+      for (const auto& each : undelivered_) messages += each["messages"].get<std::uint64_t>();
+      fmt::print(
+          stderr,
+          "cyto: system {}: {} for a port and not taken; the first: {}; nobody was there who "
+          "would; join before the system ends\n",
+          topology_.name,
+          messages == 1 ? "1 message was" : fmt::format("{} messages were", messages),
+          undelivered_[0]["lane"].get<std::string>());
+    }
     if (!quarantine_.empty()) {
       fmt::print(stderr,
                  "cyto: system {}: {} set aside and not handled; the first: {} ({} bytes, {} "
@@ -180,7 +191,8 @@ class runner {
                  quarantine_[0]["id"].get<std::string>(), quarantine_[0]["bytes"].get<unsigned>(),
                  quarantine_[0]["deaths"].get<unsigned>());
     }
-    if (written || topology_.table_of.empty()) return quarantine_.empty() ? 0 : 4;
+    const bool all_done = quarantine_.empty() && undelivered_.empty();
+    if (written || topology_.table_of.empty()) return all_done ? 0 : 4;
     fmt::print(stderr, "cyto: system {}: was stopped before its end; no table was written\n",
                topology_.name);
     return 4;
@@ -239,6 +251,7 @@ class runner {
   void collect() {
     audit_ = audit_report(system_->where());
     quarantine_ = quarantine_report(system_->where());
+    undelivered_ = undelivered_report(system_->where());
     kills_ = system_->kills();
     restarts_ = system_->restarts();
     seconds_ = std::chrono::duration<double>(clock::now().time_since_epoch()).count() -
@@ -260,7 +273,7 @@ class runner {
   [[nodiscard]] int report() const {
     const bool ok = audit_.value("ok", false);
     if (options_.json) {
-      nlohmann::json out{{"ok", ok && !stop_at_ && quarantine_.empty()},
+      nlohmann::json out{{"ok", ok && !stop_at_ && quarantine_.empty() && undelivered_.empty()},
                          {"name", topology_.name},
                          {"seconds", seconds_},
                          {"kills", kills_},
@@ -269,6 +282,7 @@ class runner {
                          {"chaos_seed", options_.chaos.seed},
                          {"quarantined", quarantine_.size()},
                          {"quarantine", quarantine_},
+                         {"undelivered", undelivered_},
                          {"audit", audit_}};
       fmt::print("{}\n", out.dump());
     } else if (show_progress_) {
@@ -336,6 +350,7 @@ class runner {
   std::optional<clock::time_point> stop_at_;
   nlohmann::json audit_;
   nlohmann::json quarantine_ = nlohmann::json::array();
+  nlohmann::json undelivered_ = nlohmann::json::array();
   std::uint64_t kills_ = 0;
   std::uint64_t restarts_ = 0;
   double seconds_ = 0;

@@ -23,7 +23,8 @@ class reader : private topology_values {
 
   topology read() {
     toml::table root = parse();
-    only(root, "the topology", {"name", "set", "worker", "supervisor", "lane", "restart", "table"});
+    only(root, "the topology",
+         {"name", "set", "worker", "port", "supervisor", "lane", "restart", "table"});
     for (const char* table : {"set", "restart", "table"}) {
       if (const toml::node* node = root.get(table); node != nullptr && !node->is_table()) {
         refuse(*node, std::string("'") + table + "' is not a table", {},
@@ -34,8 +35,10 @@ class reader : private topology_values {
     topology out;
     out.name = request_.name.empty() ? text(root, "name", "the topology") : request_.name;
     each(root, "worker", [&](const toml::table& at) { out.workers.push_back(read_worker(at)); });
+    each(root, "port", [&](const toml::table& at) { out.workers.push_back(read_port(at)); });
     if (out.workers.empty()) {
-      refuse(root, "has no worker", "a topology has at least one", "add a [[worker]]");
+      refuse(root, "has no worker", "a topology has at least one worker or port",
+             "add a [[worker]]");
     }
     each(root, "supervisor",
          [&](const toml::table& at) { out.supervisors.push_back(read_supervisor(at)); });
@@ -167,13 +170,7 @@ class reader : private topology_values {
         out.settings.emplace_back(key.str(), expanded);
       }
     }
-    out.cells_bytes = bytes(at, "cells_bytes", 1U << 20, out.cells_origin);
-    if (out.cells_bytes < page_bytes || out.cells_bytes > arena_bytes_max) {
-      refuse(at, out.cells_origin + " of worker " + out.name + " is " + bytes_text(out.cells_bytes),
-             bytes_text(page_bytes) + " to " + bytes_text(arena_bytes_max) + " are possible",
-             "change it");
-    }
-    out.cells_origin = remedy(out.cells_origin);
+    read_cells(at, "worker ", out);
     out.quarantine_bytes =
         bytes(at, "quarantine_bytes", out.quarantine_bytes, out.quarantine_origin);
     if (out.quarantine_bytes > quarantine_bytes_max) {
@@ -184,6 +181,28 @@ class reader : private topology_values {
     }
     out.quarantine_origin = remedy(out.quarantine_origin);
     return out;
+  }
+
+  worker_spec read_port(const toml::table& at) {
+    only(at, "[[port]]", {"name", "count", "cells_bytes"});
+    worker_spec out;
+    out.is_port = true;
+    out.name = text(at, "name", "[[port]]");
+    out.count = number(at, "count", 1, 1, slot_count_max);
+    out.quarantine_bytes = 0;        // Nobody sees how its holder ends.
+    has_own_shutdown_.push_back(1);  // Nobody ends it.
+    read_cells(at, "port ", out);
+    return out;
+  }
+
+  void read_cells(const toml::table& at, const char* what, worker_spec& out) const {
+    out.cells_bytes = bytes(at, "cells_bytes", 1U << 20, out.cells_origin);
+    if (out.cells_bytes < page_bytes || out.cells_bytes > arena_bytes_max) {
+      refuse(at, out.cells_origin + " of " + what + out.name + " is " + bytes_text(out.cells_bytes),
+             bytes_text(page_bytes) + " to " + bytes_text(arena_bytes_max) + " are possible",
+             "change it");
+    }
+    out.cells_origin = remedy(out.cells_origin);
   }
 
   lane_spec read_lane(const toml::table& at) const {

@@ -179,6 +179,10 @@ int why(const std::string& worker, const std::string& name, bool as_json) {
     throw error(error_code::bad_input, "worker " + worker, "there is none of that name",
                 "the system is " + std::string(where.name()), "see `cyto status`");
   }
+  if ((where.slot(slot).flags & slot_is_port) != 0) {
+    throw error(error_code::bad_input, "port " + worker, "is no worker",
+                "nobody sees how a program ends that has joined it", "ask who has started it");
+  }
   const auto raw = read_report(where, slot);
   if (raw->number.observe() == 0) {
     throw error(error_code::failed, "worker " + worker, "has not died");

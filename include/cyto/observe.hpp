@@ -14,7 +14,8 @@
 //   O1 A lane's numbers belong to committed turns. `settled` tells whether the walk over its
 //      records was not disturbed; on a busy lane only the inequalities can be judged.
 //   O2 is_quiet() is true only if there was an instant at which all sources had finished and every
-//      accepted message was consumed: all `delivered` are read before any `accepted`.
+//      accepted message was consumed: all `delivered` are read before any `accepted`. What waits
+//      for a port that nobody has joined does not count.
 //   O3 each_cell() visits every cell that was committed when it began, each in a version at least
 //      as new.
 //
@@ -35,10 +36,12 @@ struct worker_status {
   std::string group;
   std::uint32_t pid = 0;
   // empty starting ready stopped failed; stalled: ready, but work waits and no turn has ended for
-  // its stall_ms; dead: nobody holds the slot; leaving and absent: see membership.
+  // its stall_ms; dead: nobody holds the slot; leaving and absent: see membership. Of a port: free,
+  // joined, or dead, if whoever had joined was killed.
   std::string state;
   membership standing = membership::member;
   bool is_source = false;
+  bool is_port = false;
   bool finished = false;
   std::uint32_t incarnation = 0;
   std::uint32_t restarts = 0;

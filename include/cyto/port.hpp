@@ -1,29 +1,41 @@
 // cyto/port.hpp
 //
-// What: a place in a system for a thread of any program, and the shortest way to use one: two
-//   programs that share a lane by name, with no supervisor and no topology.
+// What: a place for a thread of any program: in a running system, whose topology has a port for it,
+//       auto desk = cyto::join("exchange", "desk");
+//       desk.send<Order>(desk.to("matcher").by_key(key), [](auto& fbb) { return ...; });
+//       for (const auto& m : desk.wait(1s)) if (const Trade* t = m.as<Trade>()) use(*t);
+//   or, the shortest way, two programs that share a lane by name, without a topology:
 //       auto feed = cyto::open("feed").sender<Tick>();                        // one program
 //       feed.send([](auto& fbb) { return CreateTick(fbb, 7); });
 //       auto feed = cyto::open("feed").receiver<Tick>();                      // the other
 //       for (const Tick& tick : feed.wait(1s)) use(tick);
 //
-// Who: each object is used by one thread of one process. Any number of processes may open() a name;
-//   one at a time sends and one receives.
+// Who: each object is used by one thread at a time of one process. Any number of processes may
+//   open() a name; one at a time sends and one receives. A forked child has none of its parent's:
+//   its copy of the object answers `closed`, or throws where setup may, and the parent goes on.
+//   Nothing here starts a thread or handles a signal.
 //
 // Layout: `slot` is private state over the pages that segment.hpp describes. A pair is a segment of
-//   two slots, sender 0 and receiver 1, and one lane.
+//   two slots, sender 0 and receiver 1, and one lane. A port is a slot that no process is started
+//   for.
 //
-// Ordering: each send() is a turn, and so is each batch that wait() or poll() hands out: it is
-//   given back by the next call. The receiver sees messages in the order they were sent.
+// Ordering: each send() is a turn. Of a pair, so is each batch that wait() or poll() hands out: it
+//   is given back by the next call. The receiver sees messages in the order they were sent; a port
+//   sees them in causal order (mailbox.hpp).
+//   J1 A port says in `handling` that it is in a turn, passes a full fence, and looks at its order;
+//      the supervisor changes the order, passes a full fence, and looks at `handling`. So what a
+//      port has committed before a system ends is delivered, and nothing comes after that.
 //
 // Death: a sender killed leaves what it has sent; a receiver killed leaves the last batch untaken,
 //   its successor gets it again. When both have gone the memory has gone; a socket file may stay in
-//   the runtime folder and is taken over by the next open().
+//   the runtime folder and is taken over by the next open(). A port killed leaves what it has
+//   committed; the rest never was, and whoever joins next goes on from there.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +70,9 @@ class slot {
   [[nodiscard]] const segment& where() const noexcept { return *segment_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] const slot_entry& entry() const noexcept { return segment_->slot(index_); }
+  // No process that is forked from this one gets its pages.
+  void keep_from_children() const noexcept;
+  [[nodiscard]] int lock_fd() const noexcept { return lock_.fd(); }
   // The lanes to a group of workers; throws, naming the groups there are, if there is none.
   [[nodiscard]] output to(std::string_view group) const;
   void set_state(slot_state state) noexcept;
@@ -84,6 +99,160 @@ class slot {
   std::unique_ptr<quarantine> held_;
 };
 
+namespace detail {
+
+// A port without message types.
+class port_end {
+ public:
+  port_end(const std::string& system, std::string_view port);
+  port_end(port_end&&) noexcept;
+  ~port_end();
+
+  // False: the system takes nothing more. Else end_turn() or undo_turn() follows.
+  [[nodiscard]] bool begin_turn() noexcept;
+  status end_turn() noexcept;
+  void undo_turn() noexcept;
+  // Gives back what was handed out; waits until there is more or time is up.
+  void wait(std::chrono::milliseconds at_most) noexcept;
+  bool next(message_view& out) noexcept;
+  [[nodiscard]] bool is_open() const noexcept;
+  [[nodiscard]] slot& place() noexcept;
+  // The same for setup: throws in a forked child.
+  [[nodiscard]] slot& checked_place();
+  // Commits a cell that was made outside of a turn; throws if there was no room.
+  void keep_cells();
+
+ private:
+  struct state;
+  [[nodiscard]] system_phase order() const noexcept;
+  void commit() noexcept;
+  void tell_supervisor() noexcept;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace detail
+
+// A message where it lies in its lane. Valid until the next wait() or poll() of its port.
+class received {
+ public:
+  explicit received(const message_view& view) noexcept : view_(view) {}
+  // The message; nullptr if it is of another type, or no sound T.
+  template <class T>
+  [[nodiscard]] const T* as() const noexcept {
+    return view_.kind == message_kind<T>() ? open_message<T>(view_) : nullptr;
+  }
+  // Its bytes, whatever they are, and the number of its type.
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    return {view_.data, view_.size};
+  }
+  [[nodiscard]] std::uint32_t kind() const noexcept { return view_.kind; }
+
+ private:
+  message_view view_;
+};
+
+// A thread's place in a running system. See join().
+class port {
+ public:
+  // What wait() and poll() hand out. To go on to the next message says that the last one is done:
+  // whatever the port does next, a send() within the loop as well, commits all that have been
+  // handed out, the one in hand included, together with what it does itself. To be gone through
+  // once.
+  class batch {
+   public:
+    struct sentinel {};
+    class iterator {
+     public:
+      explicit iterator(detail::port_end& of) noexcept : of_(&of) { ++*this; }
+      received operator*() const noexcept { return received(view_); }
+      iterator& operator++() noexcept {
+        is_there_ = of_->next(view_);
+        return *this;
+      }
+      bool operator==(sentinel) const noexcept { return !is_there_; }
+
+     private:
+      detail::port_end* of_;
+      message_view view_;
+      bool is_there_ = false;
+    };
+    explicit batch(detail::port_end& of) noexcept : of_(&of) {}
+    [[nodiscard]] iterator begin() const noexcept { return iterator(*of_); }
+    [[nodiscard]] static sentinel end() noexcept { return {}; }
+
+   private:
+    detail::port_end* of_;
+  };
+
+  explicit port(detail::port_end end) noexcept : end_(std::move(end)) {}
+
+  // "desk/0"
+  [[nodiscard]] std::string name() { return end_.checked_place().entry().name; }
+  // The lanes to a group of workers or ports. Throws when the topology has none.
+  [[nodiscard]] output to(std::string_view group) { return end_.checked_place().to(group); }
+  // The cell of that name, found or made. It is the port's own, and outlives it: whoever joins next
+  // finds it. Throws when there is no room. Within turn(), as within a handler of a worker.
+  template <class Kind>
+  [[nodiscard]] Kind cell(std::string_view cell_name) {
+    Kind out = end_.checked_place().cells().template cell<Kind>(cell_name);
+    end_.keep_cells();
+    return out;
+  }
+
+  // One turn: f(turn&) sends and changes cells, and all of it becomes visible or nothing. Never
+  // waits: full (some reader is behind; read what has come meanwhile, and try again), too_big (it
+  // can never fit: a lane, the cells, or 4096 changes of cells), closed (the system drains, has
+  // ended, or this is a forked child; f did not run). Of the port itself f uses nothing. What f
+  // throws undoes the turn.
+  template <class F>
+  [[nodiscard]] status turn(F&& f) {
+    if (!end_.begin_turn()) [[unlikely]]
+      return status::closed;
+    try {
+      std::forward<F>(f)(end_.place().the_turn());
+    } catch (...) {
+      end_.undo_turn();
+      throw;
+    }
+    return end_.end_turn();
+  }
+  // A turn of one message, built as turn::send() has it.
+  template <class T, class Build>
+  [[nodiscard]] status send(turn_output& to, Build&& build) {
+    return turn([&](cyto::turn& in) { in.send<T>(to, std::forward<Build>(build)); });
+  }
+  template <class T>
+  [[nodiscard]] status send(turn_output& to, const prebuilt<T>& message) {
+    return turn([&](cyto::turn& in) { in.send(to, message); });
+  }
+
+  // The messages there are, at most batch_max, of all lanes in causal order. wait() sleeps until
+  // there is one, time is up, or the system has ended.
+  batch poll() noexcept { return wait(std::chrono::milliseconds(0)); }
+  batch wait(std::chrono::milliseconds at_most) noexcept {
+    end_.wait(at_most);
+    return batch(end_);
+  }
+  // Whether anything can still be sent or come: a port that is sent to is open, while the system
+  // drains, until the rest has come. A system whose supervisor and workers have been killed is
+  // open: `cyto run` goes on with it.
+  [[nodiscard]] bool is_open() const noexcept { return end_.is_open(); }
+
+  static constexpr std::size_t batch_max = 256;
+
+ private:
+  detail::port_end end_;
+};
+
+// Joins a running system, started by `cyto run`, at one of its ports: "desk" for any free member of
+// the group, "desk/1" for that one. The port is left when the object goes; what was handed out last
+// counts as taken then, unless an exception throws its reader out.
+// Throws cyto::error: no such system, or one about to end; no port of that name; all taken, and by
+// which processes; another version of cyto.
+inline port join(const std::string& system, std::string_view port_name) {
+  return port(detail::port_end(system, port_name));
+}
+
 struct pair_options {
   std::uint64_t lane_bytes =
       1U << 20;  // A power of two, 4 KiB to 1 GiB; the first to open decides.
@@ -109,6 +278,8 @@ class pair_end {
   [[nodiscard]] int fd();
   // Whether the other end has said goodbye and nobody has come in its place.
   [[nodiscard]] bool peer_is_gone() const;
+  // False in a forked child of the process that has opened it.
+  [[nodiscard]] bool is_mine() const noexcept;
   [[nodiscard]] slot& place() noexcept;
   [[nodiscard]] turn_output& lane() noexcept;
 
@@ -135,11 +306,15 @@ class sender {
   template <class Build>
   requires requires(Build& build, flatbuffers::FlatBufferBuilder& fbb) { build(fbb); }
   [[nodiscard]] status send(Build&& build) {
+    if (!end_.is_mine()) [[unlikely]]
+      return status::closed;
     return end_.send_raw(
         end_.place().the_turn().template send<T>(end_.lane(), std::forward<Build>(build)));
   }
   // The same of a message that was built before.
   [[nodiscard]] status send(const prebuilt<T>& message) {
+    if (!end_.is_mine()) [[unlikely]]
+      return status::closed;
     return end_.send_raw(end_.place().the_turn().send(end_.lane(), message));
   }
   // Waits until the receiver has taken everything, at most that long. Returns whether it has.

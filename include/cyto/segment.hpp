@@ -215,6 +215,8 @@ class mapping {
   mapping& operator=(mapping&&) noexcept;
   ~mapping();
 
+  // A process that is forked from this one does not get these pages.
+  void keep_from_children() const noexcept;
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
  private:
@@ -312,6 +314,7 @@ class segment {
   [[nodiscard]] mapping map(std::uint64_t offset, std::uint64_t bytes) const {
     return mapping(fd_, offset, bytes, true);
   }
+  void keep_from_children() const noexcept { whole_.keep_from_children(); }
   [[nodiscard]] mapping map_doorbells() const;
   [[nodiscard]] mapping map_board() const;
   [[nodiscard]] mapping map_deaths() const;
@@ -327,7 +330,8 @@ class segment {
 
 // The kernel lock of one slot: held by one process at a time, freed by the end of that process and
 // by nothing else. It lives in an open file description of its own, so it is not shared with
-// whoever else holds the segment. Model: tests/model/super.pml.
+// whoever else holds the segment; a child that is forked without exec shares it for as long as it
+// has the descriptor. Model: tests/model/super.pml.
 class slot_lock {
  public:
   slot_lock() noexcept = default;
@@ -338,6 +342,7 @@ class slot_lock {
   slot_lock& operator=(slot_lock&& other) noexcept;
   ~slot_lock();
   [[nodiscard]] bool held() const noexcept { return fd_ >= 0; }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
   // Whether any process holds the lock of that slot.
   static bool is_held(const segment& from, std::uint32_t slot_index);
   // The slot number under which a supervisor holds the whole system.

@@ -83,6 +83,7 @@ struct worker_spec : child_spec {
   std::string cells_origin = "cells_bytes";
   // From the word to stop to the kill: brutal_kill, milliseconds, or infinity.
   std::uint32_t shutdown_ms = 5'000;
+  bool is_port = false;        // No process is started for it: a thread of any program may join.
   bool wait_ready = false;     // Those that start after it wait until it is ready.
   std::uint32_t ready_ms = 0;  // Killed, as dead, if it is not ready by then; 0: no limit.
   std::uint32_t stall_ms = 0;  // Work waits and no turn ends: stalled after that; 0: not watched.

@@ -243,6 +243,10 @@ class turn {
 
   // REQUIRES: fault() == none.
   void commit() noexcept;
+  // From now on commit() leaves the messages it takes where they lie, and give_back() frees their
+  // space. REQUIRES, of the latter: nothing has been taken since the last commit.
+  void keep_space() noexcept { keeps_space_ = true; }
+  void give_back() noexcept;
   void abort() noexcept;
   // Rings whoever sleeps and may wait for room that this worker has given back and not told of;
   // called before it sleeps itself.
@@ -263,6 +267,7 @@ class turn {
     touched_outputs_.push_back(&to);
   }
   void untouch() noexcept;
+  static void tell_writer(turn_input& from) noexcept;
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                    std::size_t alignment);
   void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
@@ -285,6 +290,7 @@ class turn {
   bool root_changed_ = false;
   bool quarantine_changed_ = false;
   bool again_ = false;
+  bool keeps_space_ = false;
   std::uint64_t listed_ = 0;
   std::uint64_t message_stamp_ = 0;
   std::uint8_t hops_ = 0;
