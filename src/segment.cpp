@@ -269,6 +269,25 @@ void begin_lane(std::byte* base, const slot_entry* slots, const lane_entry& lane
   outputs[lane.writer_index].sent.begin({position, 0, 0});
 }
 
+// The one time that all of it is mapped writable; gone before it is mapped read-only, which would
+// take twice its address space.
+void lay_out(int fd, const placement& placed) {
+  const mapping all(fd, 0, placed.header.segment_bytes, true);
+  std::byte* base = all.data();
+  auto* header = reinterpret_cast<segment_header*>(base);
+  std::memcpy(base + sizeof(header->ready), reinterpret_cast<const std::byte*>(&placed.header) + 8,
+              sizeof(segment_header) - 8);
+  std::memcpy(base + placed.header.slots_offset, placed.slots.data(),
+              placed.slots.size() * sizeof(slot_entry));
+  if (!placed.lanes.empty()) {
+    std::memcpy(base + placed.header.lanes_offset, placed.lanes.data(),
+                placed.lanes.size() * sizeof(lane_entry));
+  }
+  std::memcpy(base + placed.header.settings_offset, placed.settings.data(), placed.settings.size());
+  for (const lane_entry& lane : placed.lanes) begin_lane(base, placed.slots.data(), lane);
+  header->ready.publish(layout_magic);  // S1
+}
+
 }  // namespace
 
 segment segment::create(const segment_plan& plan) {
@@ -304,21 +323,7 @@ segment segment::create(const segment_plan& plan) {
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
       throw_errno(errno, error_code::failed, thing, "cannot seal its memory");
     }
-    const mapping all(fd, 0, bytes, true);
-    std::byte* base = all.data();
-    auto* header = reinterpret_cast<segment_header*>(base);
-    std::memcpy(base + sizeof(header->ready),
-                reinterpret_cast<const std::byte*>(&placed.header) + 8, sizeof(segment_header) - 8);
-    std::memcpy(base + placed.header.slots_offset, placed.slots.data(),
-                placed.slots.size() * sizeof(slot_entry));
-    if (!placed.lanes.empty()) {
-      std::memcpy(base + placed.header.lanes_offset, placed.lanes.data(),
-                  placed.lanes.size() * sizeof(lane_entry));
-    }
-    std::memcpy(base + placed.header.settings_offset, placed.settings.data(),
-                placed.settings.size());
-    for (const lane_entry& lane : placed.lanes) begin_lane(base, placed.slots.data(), lane);
-    header->ready.publish(layout_magic);  // S1
+    lay_out(fd, placed);
     return {fd, mapping(fd, 0, bytes, false)};
   } catch (...) {
     close(fd);
