@@ -66,6 +66,36 @@ mapping::mapping(int fd, std::uint64_t offset, std::uint64_t bytes, bool writabl
   data_ = static_cast<std::byte*>(regions_->first.get_address());
 }
 
+namespace {
+
+void prefault_region(const bip::mapped_region& region) {
+  if (region.get_size() == 0) return;
+  const bool writable = region.get_mode() == bip::read_write;
+  int done = 0;
+  do {
+    done = madvise(region.get_address(), region.get_size(),
+                   writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+  } while (done != 0 && (errno == EINTR || errno == EAGAIN));
+  if (done == 0) return;
+  if (errno != EINVAL) {
+    throw_errno(errno, error_code::failed, "memory",
+                "cannot map " + bytes_text(region.get_size()) + " beforehand",
+                "leave out prefault, or raise the memory limit");
+  }
+  // Before Linux 5.14. Reading is enough: the memory is there, and a page of it that is mapped to
+  // be read is mapped to be written where that is allowed.
+  const auto* at = static_cast<const volatile std::byte*>(region.get_address());
+  for (std::size_t i = 0; i < region.get_size(); i += page_bytes) static_cast<void>(at[i]);
+}
+
+}  // namespace
+
+void mapping::prefault() const {
+  if (!regions_) return;
+  prefault_region(regions_->first);
+  prefault_region(regions_->second);
+}
+
 mapping mapping::twice(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable) {
   mapping out;
   out.regions_ = std::make_unique<regions>();

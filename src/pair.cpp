@@ -116,6 +116,7 @@ pair_end::pair_end(std::string name, const pair_options& options, std::uint32_t 
                 {}, "choose another name");
   }
   state_ = std::make_unique<state>(std::move(name), std::move(met), slot_index);
+  if (options.prefault) place().prefault();
 }
 
 pair_end::pair_end(pair_end&&) noexcept = default;

@@ -123,6 +123,14 @@ output slot::to(std::string_view group) const {
   return output(std::move(members));
 }
 
+void slot::prefault() const {
+  segment_->prefault();
+  own_pages_.prefault();
+  arena_.prefault();
+  bells_.prefault();
+  for (const mapping& each : rings_) each.prefault();
+}
+
 void slot::set_state(slot_state state) noexcept {
   own_->state.publish(static_cast<std::uint32_t>(state));
 }

@@ -189,6 +189,7 @@ segment_plan plan_of(const topology& of) {
     settings += "origin of cells_bytes=" + spec.cells_origin + "\n";
     settings += "origin of quarantine_bytes=" + spec.quarantine_origin + "\n";
     settings += running_text(spec);
+    if (of.prefault && !spec.is_plain) settings += "prefault of worker=yes\n";
     for (const lane_spec& lane : of.lanes) {
       if (lane.from == spec.name) {
         settings += "origin of lane_bytes to " + lane.to + "=" + lane.origin + "\n";

@@ -1,5 +1,5 @@
 // What the topology says of how a worker runs: what it does while there is nothing to do, on which
-// core, and whom it believes.
+// core, whom it believes, and when its memory is mapped.
 #include <sched.h>
 
 #include <cerrno>
@@ -29,6 +29,7 @@ void worker::settle() {
   // Whoever may look on is decided by what is there, not by the core it is then pinned to: others
   // run on the others.
   const bool may_spin = usable_cores() > 1;
+  if (setting("prefault of worker", "") == "yes") slot_->prefault();
   const std::string verify = setting("verify of worker", "");
   if (verify == "first") verify_ = verification::first;
   if (verify == "never") verify_ = verification::never;

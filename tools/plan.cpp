@@ -66,6 +66,7 @@ nlohmann::ordered_json plan_json(const topology& of) {
   out["memory_bytes"] = bytes_needed(plan);
   out["memory_available_bytes"] = memory_available();
   out["fits"] = bytes_needed(plan) <= memory_available();
+  out["prefault"] = of.prefault;
   std::uint32_t sleepers = 0;
   std::uint32_t spinners = 0;
   out["workers"] = nlohmann::ordered_json::array();
@@ -110,9 +111,10 @@ int plan(const run_options& options) {
     fmt::print("{}\n", out.dump());
     return fits ? 0 : 1;
   }
-  fmt::print("{}  memory {} of {} that can be had{}\n", out["name"].get<std::string>(),
+  fmt::print("{}  memory {} of {} that can be had{}{}\n", out["name"].get<std::string>(),
              bytes_text(out["memory_bytes"].get<std::uint64_t>()),
              bytes_text(out["memory_available_bytes"].get<std::uint64_t>()),
+             out["prefault"].get<bool>() ? ", mapped before workers are ready" : "",
              fits ? "" : "   TOO MUCH: lower lane or cell sizes");
   fmt::print("{:<24} {:>7} {:>20} {:>20}  {:<14}  {}\n", "WORKER", "COUNT", "CELLS", "QUARANTINE",
              "WAITS", "VERIFIES");

@@ -24,8 +24,8 @@ class reader : private topology_values {
   topology read() {
     toml::table root = parse();
     only(root, "the topology",
-         {"name", "set", "worker", "port", "supervisor", "lane", "restart", "table"});
-    for (const char* table : {"set", "restart", "table"}) {
+         {"name", "set", "worker", "port", "supervisor", "lane", "restart", "memory", "table"});
+    for (const char* table : {"set", "restart", "memory", "table"}) {
       if (const toml::node* node = root.get(table); node != nullptr && !node->is_table()) {
         refuse(*node, std::string("'") + table + "' is not a table", {},
                std::string("write [") + table + "]");
@@ -54,6 +54,10 @@ class reader : private topology_values {
     }
     for (std::size_t i = 0; i < out.workers.size(); ++i) {
       if (has_own_shutdown_[i] == 0) out.workers[i].shutdown_ms = out.shutdown_ms;
+    }
+    if (const toml::table* memory = root["memory"].as_table()) {
+      only(*memory, "[memory]", {"prefault"});
+      out.prefault = yes(*memory, "prefault");
     }
     if (const toml::table* table = root["table"].as_table()) {
       only(*table, "[table]", {"of"});

@@ -76,6 +76,9 @@ class slot {
   // The lanes to a group of workers; throws, naming the groups there are, if there is none.
   [[nodiscard]] output to(std::string_view group) const;
   void set_state(slot_state state) noexcept;
+  // Has every page mapped that its turns use: its own, its lanes, and what it reads of others.
+  // Throws when the kernel will not.
+  void prefault() const;
   // Leaves words in the slot for whoever supervises it: why a lane was shut, or, with the state,
   // why nobody shall take the slot again.
   void leave_reason(error_code code, std::string_view text) noexcept;
@@ -257,6 +260,9 @@ struct pair_options {
   std::uint64_t lane_bytes =
       1U << 20;  // A power of two, 4 KiB to 1 GiB; the first to open decides.
   verification verify = verification::always;  // For this program, if it receives.
+  // No page of the pair's memory is mapped at its first access: all are when it is opened. For this
+  // program.
+  bool prefault = false;
 };
 
 namespace detail {

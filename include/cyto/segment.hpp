@@ -218,6 +218,9 @@ class mapping {
   // A process that is forked from this one does not get these pages.
   void keep_from_children() const noexcept;
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  // Has the kernel map every page now, so that no page fault comes with the first access. Throws
+  // when it will not.
+  void prefault() const;
 
  private:
   struct regions;
@@ -315,6 +318,8 @@ class segment {
     return mapping(fd_, offset, bytes, true);
   }
   void keep_from_children() const noexcept { whole_.keep_from_children(); }
+  // Of the read-only view.
+  void prefault() const { whole_.prefault(); }
   [[nodiscard]] mapping map_doorbells() const;
   [[nodiscard]] mapping map_board() const;
   [[nodiscard]] mapping map_deaths() const;

@@ -1,0 +1,139 @@
+// Memory that is mapped beforehand: how many page faults are left for the turns, counted by the
+// kernel in a process of its own; and how much address space creating takes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "cyto/worker.hpp"
+#include "support/actor.hpp"
+#include "support/files.hpp"
+#include "support/system.hpp"
+#include "support/watchdog.hpp"
+#include "tools/topology_file.hpp"
+
+namespace cyto::test {
+namespace {
+
+constexpr std::uint64_t ring_bytes = 4U << 20;
+constexpr std::uint64_t ring_pages = ring_bytes / page_bytes;
+
+std::uint64_t faults() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return static_cast<std::uint64_t>(used.ru_minflt);
+}
+
+// Sends and takes as much as the lane is long, so that each of its pages is used at both ends.
+void go_round(slot& from, slot& to) {
+  const std::string payload(3'000, 'x');
+  std::string got;
+  for (std::uint64_t bytes = 0; bytes < ring_bytes; bytes += payload.size()) {
+    if (send(from, 0, payload) != status::ok || !take_one(to, got)) {
+      throw std::runtime_error("a message was lost");
+    }
+    to.the_turn().commit();
+  }
+}
+
+// Page faults of one round of a lane whose two ends are in one process.
+std::uint64_t faults_of_a_round(bool is_prefaulted) {
+  actor counts([&](const line& test) {
+    const small_system system({"a", "b"}, {{0, 1}, {1, 0}}, {.ring_bytes = ring_bytes});
+    slot from(system.where, 0);
+    slot to(system.where, 1);
+    // What the process itself uses at its first turn (code, stack, heap) is not the matter here.
+    std::string got;
+    for (int i = 0; i < 4; ++i) {
+      if (send(to, 0, std::string(3'000, 'x')) != status::ok || !take_one(from, got)) test.say(0);
+      from.the_turn().commit();
+    }
+    if (is_prefaulted) {
+      from.prefault();
+      to.prefault();
+    }
+    const std::uint64_t before = faults();
+    go_round(from, to);
+    test.say(faults() - before);
+  });
+  const std::uint64_t out = counts.hear();
+  EXPECT_EQ(counts.end(), 0);
+  return out;
+}
+
+TEST(Prefault, LeavesNoPageFaultForTheTurns) {
+  const watchdog guard(std::chrono::seconds(60), "Prefault.LeavesNoPageFaultForTheTurns");
+  EXPECT_GE(faults_of_a_round(false), ring_pages);
+  EXPECT_LT(faults_of_a_round(true), 16U);
+}
+
+TEST(Prefault, AWorkerDoesItBeforeItIsReadyIfItsTopologySaysSo) {
+  const watchdog guard(std::chrono::seconds(60), "Prefault.AWorkerDoesItBeforeItIsReady");
+  const auto resident_when_ready = [](const std::string& setting) {
+    segment_plan plan = small_plan({"feeder", "worker"}, {{0, 1}}, {.ring_bytes = ring_bytes});
+    plan.slots[1].arena_bytes = ring_bytes;
+    plan.slots[1].settings = setting;
+    const segment where = segment::create(plan);
+    const actor works([&](const line&) {
+      slot place(where, 1);
+      worker self(place);
+      self.run(-1);
+    });
+    const auto state = [&] { return where.control_of(1).state.observe(); };
+    while (state() != static_cast<std::uint32_t>(slot_state::ready)) ::sched_yield();
+    // "size resident shared ...", in pages; shared are those of the memfd, and of files.
+    std::ifstream file("/proc/" + std::to_string(works.pid()) + "/statm");
+    std::uint64_t size = 0;
+    std::uint64_t resident = 0;
+    std::uint64_t shared = 0;
+    file >> size >> resident >> shared;
+    return shared;
+  };
+  const std::uint64_t without = resident_when_ready("");
+  // Its arena, and the lane it reads, mapped twice.
+  EXPECT_GE(resident_when_ready("prefault of worker=yes\n"), without + 3 * ring_pages);
+}
+
+TEST(Prefault, TheTopologySaysItForAllItsWorkers) {
+  const temp_dir folder;
+  const auto read = [&](const std::string& memory) {
+    const auto path = folder.path() / "t.toml";
+    write_file(path, "name = \"job\"\n[[worker]]\nname = \"w\"\nprogram = \"true\"\n" + memory);
+    tools::topology_request request;
+    request.path = path.string();
+    request.programs = "/bin";
+    return tools::read_topology(request);
+  };
+  EXPECT_FALSE(read("").prefault);
+  EXPECT_FALSE(read("[memory]\nprefault = false\n").prefault);
+  const topology yes = read("[memory]\nprefault = true\n");
+  EXPECT_TRUE(yes.prefault);
+  EXPECT_THAT(plan_of(yes).slots[0].settings, testing::HasSubstr("prefault of worker=yes\n"));
+  EXPECT_THROW(read("[memory]\nprefault = 1\n"), error);
+  EXPECT_THROW(read("[memory]\nprefolt = true\n"), error);
+}
+
+TEST(Create, TakesNoMoreAddressSpaceThanItMapsInTheEnd) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer's address space has no limit";
+  const watchdog guard(std::chrono::seconds(60), "Create.TakesNoMoreAddressSpace");
+  actor creates([](const line& test) {
+    std::ifstream file("/proc/self/statm");
+    std::uint64_t pages = 0;
+    file >> pages;
+    constexpr std::uint64_t arena_bytes = 256U << 20;
+    const rlimit most{pages * page_bytes + arena_bytes * 3 / 2, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_AS, &most) != 0) test.say(1);
+    const small_system system({"a"}, {}, {.arena_bytes = arena_bytes});
+    test.say(system.where.header().segment_bytes / arena_bytes);
+  });
+  EXPECT_EQ(creates.hear(), 1U);
+  EXPECT_EQ(creates.end(), 0);
+}
+
+}  // namespace
+}  // namespace cyto::test
