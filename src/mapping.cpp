@@ -35,6 +35,28 @@ bip::mapped_region map_at(int fd, std::uint64_t offset, std::uint64_t bytes, boo
   }
 }
 
+// Address space that begins at a multiple of 2 MiB if what will be mapped there does, so that huge
+// pages can be.
+std::byte* reserve(std::uint64_t bytes, bool is_huge) {
+  const std::uint64_t slack = is_huge ? huge_page_bytes : 0;
+  void* room =
+      mmap(nullptr, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) {
+    throw_errno(errno, error_code::failed, "memory", "no address space for " + bytes_text(bytes),
+                "raise the address space limit (ulimit -v)");
+  }
+  auto* at = static_cast<std::byte*>(room);
+  if (!is_huge) return at;
+  const std::uint64_t before = (0 - reinterpret_cast<std::uintptr_t>(at)) % huge_page_bytes;
+  if (before != 0) munmap(at, before);
+  munmap(at + before + bytes, slack - before);
+  return at + before;
+}
+
+bool may_be_huge(std::uint64_t offset, std::uint64_t bytes) {
+  return bytes >= huge_page_bytes && offset % huge_page_bytes == 0;
+}
+
 }  // namespace
 
 struct mapping::regions {
@@ -62,7 +84,13 @@ void mapping::keep_from_children() const noexcept {
 
 mapping::mapping(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable)
     : regions_(std::make_unique<regions>()) {
-  regions_->first = map_at(fd, offset, bytes, writable, nullptr);
+  std::byte* at = may_be_huge(offset, bytes) ? reserve(bytes, true) : nullptr;
+  try {
+    regions_->first = map_at(fd, offset, bytes, writable, at);
+  } catch (...) {
+    if (at != nullptr) munmap(at, bytes);
+    throw;
+  }
   data_ = static_cast<std::byte*>(regions_->first.get_address());
 }
 
@@ -100,14 +128,7 @@ mapping mapping::twice(int fd, std::uint64_t offset, std::uint64_t bytes, bool w
   mapping out;
   out.regions_ = std::make_unique<regions>();
   // Address space for both, then each half over it; what a failure leaves is given back.
-  void* room =
-      mmap(nullptr, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) {
-    throw_errno(errno, error_code::failed, "memory",
-                "no address space for " + bytes_text(2 * bytes),
-                "raise the address space limit (ulimit -v)");
-  }
-  out.data_ = static_cast<std::byte*>(room);
+  out.data_ = reserve(2 * bytes, may_be_huge(offset, bytes));
   bool first_stands = false;
   try {
     out.regions_->first = map_at(fd, offset, bytes, writable, out.data_);

@@ -55,6 +55,7 @@ found meet(const std::string& name, const pair_options& options) {
       segment_plan plan;
       plan.name = name;
       plan.memfd_tag = memfd_tag(name);
+      plan.pages = options.pages;
       plan.slots = {{"sender", "sender", 0, slot_is_port, 0, {}},
                     {"receiver", "receiver", 0, slot_is_port, 0, {}}};
       plan.lanes = {{sender_slot, receiver_slot, options.lane_bytes}};

@@ -16,6 +16,10 @@
 
 #include "names.hpp"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // Younger than the C library's headers.
+#endif
+
 namespace cyto {
 namespace {
 
@@ -70,9 +74,10 @@ void place(const segment_plan& plan, placement& out) {
   for (const slot_plan& slot : plan.slots) out.settings += slot.settings;
   header.settings_bytes = out.settings.size();
   std::uint64_t end = round_up(header.settings_offset + header.settings_bytes, page_bytes);
-  const auto take = [&end](std::uint64_t bytes) {
-    const std::uint64_t at = end;
-    end += round_up(bytes, page_bytes);
+  const auto take = [&end, &plan](std::uint64_t bytes) {
+    const bool is_huge = plan.pages != huge_pages::never && bytes >= huge_page_bytes;
+    const std::uint64_t at = round_up(end, is_huge ? huge_page_bytes : page_bytes);
+    end = at + round_up(bytes, page_bytes);
     return at;
   };
   header.doorbells_offset = take(plan.slots.size() * sizeof(doorbell_line));
@@ -288,6 +293,38 @@ void lay_out(int fd, const placement& placed) {
   header->ready.publish(layout_magic);  // S1
 }
 
+// Moves the large parts into huge pages. They stay so for whoever maps them at an address that goes
+// with it, which `mapping` sees to. False, with errno, if the kernel has not done it for all.
+bool use_huge_pages(int fd, const placement& placed, std::uint64_t& bytes) {
+  bool good = true;
+  int why = 0;
+  const auto use = [&](std::uint64_t offset, std::uint64_t part_bytes) {
+    const std::uint64_t whole = part_bytes - part_bytes % huge_page_bytes;
+    if (whole == 0) return;
+    bytes += whole;
+    const mapping part(fd, offset, whole, true);
+    if (!good || madvise(part.data(), whole, MADV_COLLAPSE) == 0) return;
+    good = false;
+    why = errno;
+  };
+  for (const slot_entry& each : placed.slots) use(each.arena_offset, each.arena_bytes);
+  for (const lane_entry& each : placed.lanes) use(each.ring_offset, each.ring_bytes);
+  errno = why;
+  return good;
+}
+
+void settle_pages(int fd, const segment_plan& plan, const placement& placed) {
+  if (plan.pages == huge_pages::never) return;
+  std::uint64_t bytes = 0;
+  if (use_huge_pages(fd, placed, bytes) || plan.pages == huge_pages::attempt) return;
+  const std::string why = std::strerror(errno);
+  throw error(error_code::bad_input, "system " + plan.name,
+              "needs " + bytes_text(bytes) + " in huge pages",
+              "the kernel does not give them (" + why + "); " + bytes_text(memory_available()) +
+                  " of memory are left, perhaps in small pieces",
+              "say try instead of always, or use Linux 6.1 or later");
+}
+
 }  // namespace
 
 segment segment::create(const segment_plan& plan) {
@@ -324,6 +361,7 @@ segment segment::create(const segment_plan& plan) {
       throw_errno(errno, error_code::failed, thing, "cannot seal its memory");
     }
     lay_out(fd, placed);
+    settle_pages(fd, plan, placed);
     return {fd, mapping(fd, 0, bytes, false)};
   } catch (...) {
     close(fd);

@@ -178,6 +178,7 @@ std::string running_text(const worker_spec& spec) {
 segment_plan plan_of(const topology& of) {
   segment_plan plan;
   plan.name = of.name;
+  plan.pages = of.pages;
   std::string all = of.name;  // What the fingerprint is taken of.
   for (const worker_spec& spec : of.workers) {
     // Who is sent nothing has nothing to set aside.
@@ -229,6 +230,7 @@ segment_plan plan_of(const topology& of) {
   // Numbers of supervisors mean something to the deaths that are remembered.
   for (const supervisor_spec& each : of.supervisors)
     all += "\n" + each.name + " " + each.supervisor;
+  if (of.pages != huge_pages::never) all += "\nhuge pages";
   plan.fingerprint = hash_bytes(all);
   return plan;
 }

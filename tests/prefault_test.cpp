@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -115,7 +116,61 @@ TEST(Prefault, TheTopologySaysItForAllItsWorkers) {
   EXPECT_TRUE(yes.prefault);
   EXPECT_THAT(plan_of(yes).slots[0].settings, testing::HasSubstr("prefault of worker=yes\n"));
   EXPECT_THROW(read("[memory]\nprefault = 1\n"), error);
+  EXPECT_EQ(yes.pages, huge_pages::never);
+  EXPECT_EQ(plan_of(read("[memory]\nhuge_pages = \"try\"\n")).pages, huge_pages::attempt);
+  EXPECT_EQ(plan_of(read("[memory]\nhuge_pages = \"always\"\n")).pages, huge_pages::always);
+  EXPECT_THROW(read("[memory]\nhuge_pages = true\n"), error);
   EXPECT_THROW(read("[memory]\nprefolt = true\n"), error);
+}
+
+// What of this process is mapped by huge pages of shared memory.
+std::uint64_t huge_bytes() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  for (std::string word; file >> word;) {
+    std::uint64_t kib = 0;
+    if (word == "ShmemPmdMapped:" && file >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+segment_plan large_plan(huge_pages pages) {
+  segment_plan plan = small_plan({"a", "b"}, {{0, 1}, {1, 0}}, {.ring_bytes = ring_bytes});
+  plan.slots[1].arena_bytes = ring_bytes + page_bytes;
+  plan.lanes[1].ring_bytes = page_bytes;
+  plan.pages = pages;
+  return plan;
+}
+
+TEST(HugePages, LargePartsLieInThemAndMessagesGoRoundAsEver) {
+  segment_plan plan = large_plan(huge_pages::always);
+  std::optional<segment> where;
+  try {
+    where.emplace(segment::create(plan));
+  } catch (const error& failure) {
+    EXPECT_THAT(failure.what(), testing::AllOf(testing::HasSubstr("8,388,608 bytes in huge pages"),
+                                               testing::HasSubstr("of memory are left")));
+    GTEST_SKIP() << failure.what();
+  }
+  EXPECT_EQ(where->header().segment_bytes, bytes_needed(plan));
+  EXPECT_EQ(where->lane(0).ring_offset % huge_page_bytes, 0U);
+  EXPECT_EQ(where->slot(1).arena_offset % huge_page_bytes, 0U);
+  slot from(*where, 0);
+  slot to(*where, 1);
+  const std::uint64_t before = huge_bytes();
+  from.prefault();
+  to.prefault();
+  // The lane twice at both ends, and the arena.
+  EXPECT_GE(huge_bytes(), before + 5 * ring_bytes);
+  go_round(from, to);
+  go_round(from, to);
+}
+
+TEST(HugePages, ToTryThemIsNeverRefused) {
+  const segment where = segment::create(large_plan(huge_pages::attempt));
+  slot from(where, 0);
+  slot to(where, 1);
+  go_round(from, to);
+  go_round(from, to);
 }
 
 TEST(Create, TakesNoMoreAddressSpaceThanItMapsInTheEnd) {

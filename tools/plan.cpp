@@ -35,6 +35,18 @@ const char* text_of(verification which) {
   return "unknown";
 }
 
+const char* text_of(huge_pages which) {
+  switch (which) {
+    case huge_pages::never:
+      return "never";
+    case huge_pages::attempt:
+      return "try";
+    case huge_pages::always:
+      return "always";
+  }
+  return "unknown";
+}
+
 bool holds_a_core(const worker_spec& spec) {
   return !spec.is_plain && !spec.is_port && spec.wait == wait_strategy::spin && usable_cores() > 1;
 }
@@ -67,6 +79,7 @@ nlohmann::ordered_json plan_json(const topology& of) {
   out["memory_available_bytes"] = memory_available();
   out["fits"] = bytes_needed(plan) <= memory_available();
   out["prefault"] = of.prefault;
+  out["huge_pages"] = text_of(of.pages);
   std::uint32_t sleepers = 0;
   std::uint32_t spinners = 0;
   out["workers"] = nlohmann::ordered_json::array();
@@ -111,11 +124,13 @@ int plan(const run_options& options) {
     fmt::print("{}\n", out.dump());
     return fits ? 0 : 1;
   }
-  fmt::print("{}  memory {} of {} that can be had{}{}\n", out["name"].get<std::string>(),
-             bytes_text(out["memory_bytes"].get<std::uint64_t>()),
-             bytes_text(out["memory_available_bytes"].get<std::uint64_t>()),
-             out["prefault"].get<bool>() ? ", mapped before workers are ready" : "",
-             fits ? "" : "   TOO MUCH: lower lane or cell sizes");
+  fmt::print(
+      "{}  memory {} of {} that can be had{}{}{}\n", out["name"].get<std::string>(),
+      bytes_text(out["memory_bytes"].get<std::uint64_t>()),
+      bytes_text(out["memory_available_bytes"].get<std::uint64_t>()),
+      out["huge_pages"] == "never" ? "" : ", huge pages: " + out["huge_pages"].get<std::string>(),
+      out["prefault"].get<bool>() ? ", mapped before workers are ready" : "",
+      fits ? "" : "   TOO MUCH: lower lane or cell sizes");
   fmt::print("{:<24} {:>7} {:>20} {:>20}  {:<14}  {}\n", "WORKER", "COUNT", "CELLS", "QUARANTINE",
              "WAITS", "VERIFIES");
   for (const auto& each : out["workers"]) {

@@ -56,8 +56,12 @@ class reader : private topology_values {
       if (has_own_shutdown_[i] == 0) out.workers[i].shutdown_ms = out.shutdown_ms;
     }
     if (const toml::table* memory = root["memory"].as_table()) {
-      only(*memory, "[memory]", {"prefault"});
+      only(*memory, "[memory]", {"prefault", "huge_pages"});
       out.prefault = yes(*memory, "prefault");
+      out.pages = word_of<huge_pages>(*memory, "huge_pages",
+                                      {{"never", huge_pages::never},
+                                       {"try", huge_pages::attempt},
+                                       {"always", huge_pages::always}});
     }
     if (const toml::table* table = root["table"].as_table()) {
       only(*table, "[table]", {"of"});

@@ -260,6 +260,7 @@ struct pair_options {
   std::uint64_t lane_bytes =
       1U << 20;  // A power of two, 4 KiB to 1 GiB; the first to open decides.
   verification verify = verification::always;  // For this program, if it receives.
+  huge_pages pages = huge_pages::never;        // The first to open decides.
   // No page of the pair's memory is mapped at its first access: all are when it is opened. For this
   // program.
   bool prefault = false;

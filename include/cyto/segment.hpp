@@ -243,12 +243,19 @@ struct lane_plan {
   std::uint32_t reader_slot = 0;
   std::uint64_t ring_bytes = 0;  // A power of two, lane_bytes_min to lane_bytes_max.
 };
+// Whether parts of a segment that have 2 MiB or more shall lie in huge pages of that size. Asked of
+// the kernel once, at creation (MADV_COLLAPSE, Linux 6.1); no pages need to be set aside for it.
+enum class huge_pages : std::uint8_t { never, attempt, always };
+inline constexpr std::uint64_t huge_page_bytes = std::uint64_t{2} << 20;
+
 struct segment_plan {
   std::string name;       // 1 to 47 of a-z A-Z 0-9 . _ -
   std::string memfd_tag;  // Told in /proc/PID/fd so that an orphaned system can be found.
   std::uint64_t fingerprint = 0;
   std::vector<slot_plan> slots;
   std::vector<lane_plan> lanes;
+  huge_pages pages =
+      huge_pages::never;  // `always`: create() throws if the kernel has not got them.
 };
 
 // Bytes that create(plan) would reserve.

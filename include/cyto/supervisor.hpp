@@ -129,8 +129,9 @@ struct topology {
   std::vector<supervisor_spec> supervisors;  // Below the root.
   std::uint32_t shutdown_ms = 5'000;   // From the first word to drain to the end without waiting.
   std::uint32_t quarantine_after = 3;  // Deaths of one message until it is set aside; 0: never.
-  bool prefault = false;               // A worker has its memory mapped before it is ready.
-  std::string table_of;                // The group whose cells are the result; may be empty.
+  huge_pages pages = huge_pages::never;
+  bool prefault = false;  // A worker has its memory mapped before it is ready.
+  std::string table_of;   // The group whose cells are the result; may be empty.
 };
 
 // Throws bad_input, naming worker and bound, when the topology cannot work.
