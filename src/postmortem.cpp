@@ -24,7 +24,7 @@ std::string exit_text(int wait_status) {
   return "exit code " + std::to_string(WEXITSTATUS(wait_status));
 }
 
-std::vector<flight_entry> flight_of(std::span<const flight_event, flight_events> ring) {
+std::vector<flight_entry> flight_of(const flight_event (&ring)[flight_events]) {
   std::vector<flight_entry> out;
   for (const flight_event& each : ring) {
     const std::uint64_t number = each.number.observe();

@@ -72,6 +72,8 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
       root_(own.root.own_current(clock_.commit())),
       quarantine_(own.quarantine.own_current(clock_.commit())) {}
 
+turn::~turn() = default;
+
 turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
                               const word<std::uint32_t>& reader_standing,
                               std::uint32_t reader_slot) {

@@ -34,13 +34,10 @@ namespace cyto {
 
 class mailbox {
  public:
-  explicit mailbox(std::span<const std::unique_ptr<turn_input>> inputs) {
-    for (const auto& each : inputs) fronts_.push_back({each.get(), nothing_in_sight});
-    doors_.resize(round_up(fronts_.size(), doors_at_once), &closed_);
-    reset();
-  }
+  explicit mailbox(std::span<const std::unique_ptr<turn_input>> inputs);
   mailbox(const mailbox&) = delete;
   mailbox& operator=(const mailbox&) = delete;
+  ~mailbox();
 
   // The next message in causal order and the lane it stands in; nullptr if there is none now.
   turn_input* next(message_view& out) noexcept {

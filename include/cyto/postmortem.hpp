@@ -23,7 +23,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -89,12 +88,12 @@ std::string exit_text(int wait_status);
 std::uint64_t monotonic_ns() noexcept;
 
 // The events of a ring that can be read, oldest first.
-std::vector<flight_entry> flight_of(std::span<const flight_event, flight_events> ring);
+std::vector<flight_entry> flight_of(const flight_event (&ring)[flight_events]);
 
 class recorder {
  public:
   // Goes on behind the newest event that stands there.
-  explicit recorder(std::span<flight_event, flight_events> ring) noexcept : ring_(ring.data()) {
+  explicit recorder(flight_event (&ring)[flight_events]) noexcept : ring_(ring) {
     for (const flight_event& each : ring) last_ = std::max(last_, each.number.own());
   }
   void note(flight what, std::uint32_t lane, std::uint32_t detail, std::uint64_t first,

@@ -111,6 +111,7 @@ class turn {
   turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint32_t slot_index = 0);
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
+  ~turn();
 
   // --- for handlers -------------------------------------------------------------------------
   // Builds a T in place and stages it on one lane. `build` gets the FlatBufferBuilder and returns
@@ -198,10 +199,10 @@ class turn {
                           const word<std::uint32_t>& reader_standing, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
   [[nodiscard]] std::span<const std::unique_ptr<turn_input>> inputs() const noexcept {
-    return inputs_;
+    return {inputs_.data(), inputs_.size()};
   }
   [[nodiscard]] std::span<const std::unique_ptr<turn_output>> outputs() const noexcept {
-    return outputs_;
+    return {outputs_.data(), outputs_.size()};
   }
 
   // A message from `from` is part of the turn: its handler runs next.
