@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <exception>
 
-#include "cyto/port.hpp"
+#include "cyto/pair.hpp"
 #include "holding.hpp"
 #include "process.hpp"
 #include "rendezvous.hpp"

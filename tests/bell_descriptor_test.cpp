@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "cyto/doorbell.hpp"
-#include "cyto/port.hpp"
+#include "cyto/pair.hpp"
 #include "process.hpp"
 #include "rendezvous.hpp"
 #include "support/actor.hpp"

@@ -3,7 +3,7 @@
 // What: everything, bottom to top. The order of these lines is the architecture: a header includes
 //   only what stands above it.
 //
-// Who, Layout, Ordering, Death: each header says it for itself. Start with port.hpp for two
+// Who, Layout, Ordering, Death: each header says it for itself. Start with pair.hpp for two
 //   programs that share a lane, with worker.hpp for supervised workers, with turn.hpp for the
 //   promise.
 #pragma once
@@ -25,7 +25,8 @@
 #include "cyto/mailbox.hpp"     // causal merge
 #include "cyto/cell.hpp"        // values that merge
 #include "cyto/quarantine.hpp"  // messages that kill
-#include "cyto/port.hpp"        // a place in a system; pairs
+#include "cyto/port.hpp"        // a place in a system for a thread of any program
+#include "cyto/pair.hpp"        // two programs that share a lane by name
 #include "cyto/shared_port.hpp" // many threads before one port
 #include "cyto/worker.hpp"      // the loop
 #include "cyto/supervisor.hpp"  // who starts and restarts

@@ -39,7 +39,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "cyto/port.hpp"
+#include "cyto/pair.hpp"
 
 namespace cyto {
 
