@@ -49,6 +49,8 @@ class holding {
   }
 
  private:
+  void take_once(std::uint32_t slot_index, int also);
+
   segment where_;
   std::unique_ptr<slot> place_;
   std::optional<fork_guard> guard_;
