@@ -51,6 +51,9 @@ struct port_end::state {
   std::uint64_t turns_told = 0;
   bool is_receiver = false;
   bool in_turn = false;
+  lane_writer* full = nullptr;  // Which had no room for the last turn, and how much it would take.
+  std::uint64_t full_bytes = 0;
+  std::unique_ptr<bell_descriptor> wakeups;  // Once fd() was called.
 };
 
 port_end::port_end(const std::string& system, std::string_view port) {
@@ -95,6 +98,7 @@ port_end::~port_end() {
     return;
   }
   if (!state_->taken.empty() && std::uncaught_exceptions() == 0) commit();
+  state_->wakeups.reset();
   state_->held.leave();
   knock(state_->door);
 }
@@ -128,6 +132,7 @@ bool port_end::begin_turn() noexcept {
 
 status port_end::end_turn() noexcept {
   turn& in = place().the_turn();
+  state_->full = nullptr;
   if (in.fault() == turn_fault::none) {
     state_->in_turn = false;
     commit();
@@ -135,6 +140,8 @@ status port_end::end_turn() noexcept {
   }
   const bool waits = in.fault() == turn_fault::lane_full &&
                      in.fault_ring_bytes() <= in.fault_lane()->lane.capacity_bytes();
+  if (waits) state_->full = &in.fault_lane()->lane;
+  state_->full_bytes = in.fault_ring_bytes();
   undo_turn();
   return waits ? status::full : status::too_big;
 }
@@ -190,7 +197,9 @@ void port_end::wait(milliseconds at_most) noexcept {
   if (!state_->taken.empty()) commit();
   state_->handed_out = 0;
   place().the_turn().give_back();
-  state_->held.await(
+  if (state_->wakeups) state_->wakeups->signal();
+  const system_phase order_seen = order();
+  const bool found = state_->held.await(
       at_most,
       [this] {
         tell_supervisor();
@@ -201,6 +210,20 @@ void port_end::wait(milliseconds at_most) noexcept {
         const auto slept = std::chrono::nanoseconds(std::min(left, sleep_at_most));
         place().bell().wait(static_cast<std::uint64_t>(slept.count()));
       });
+  if (!found) arm(order_seen);
+}
+
+int port_end::fd() {
+  slot& mine = checked_place();
+  if (!state_->wakeups) state_->wakeups = std::make_unique<bell_descriptor>(mine.bell());
+  return state_->wakeups->fd();
+}
+
+void port_end::arm(system_phase order_seen) noexcept {
+  if (!state_->wakeups) return;
+  state_->wakeups->arm();
+  const bool has_room = state_->full != nullptr && state_->full->room() >= state_->full_bytes;
+  if (has_room || order() != order_seen || place().incoming().has_any()) state_->wakeups->signal();
 }
 
 bool port_end::next(message_view& out) noexcept {
@@ -209,6 +232,9 @@ bool port_end::next(message_view& out) noexcept {
   mailbox& incoming = place().incoming();
   turn_input* from = incoming.next(out);
   if (from == nullptr) return false;
+  // Whoever is answered from within the loop may send on and on, into the room that is left.
+  const bool is_much = from->lane.kept_bytes() >= from->lane.capacity_bytes() / 4;
+  if (is_much && state_->handed_out != 0) return false;
   in.take(*from, out);
   turn::consume(*from, out);
   incoming.taken(*from);

@@ -23,6 +23,7 @@
 #include "rendezvous.hpp"
 #include "support/actor.hpp"
 #include "support/files.hpp"
+#include "support/must.hpp"
 #include "support/residue.hpp"
 #include "support/system.hpp"
 #include "support/watchdog.hpp"
@@ -40,10 +41,6 @@ constexpr std::uint64_t for_ever_ns = 1'000'000'000'000;
 bool is_readable(int fd, int at_most_ms = 0) {
   pollfd at{fd, POLLIN, 0};
   return ::poll(&at, 1, at_most_ms) == 1;
-}
-
-void must(bool good, const char* what) {
-  if (!good) throw std::runtime_error(what);
 }
 
 std::size_t open_descriptors() {

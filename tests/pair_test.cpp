@@ -10,6 +10,7 @@
 
 #include "support/actor.hpp"
 #include "support/files.hpp"
+#include "support/must.hpp"
 #include "support/residue.hpp"
 #include "support/watchdog.hpp"
 #include "trees_generated.h"
@@ -45,10 +46,6 @@ status send_number(sender<Node>& to, std::uint64_t number, std::size_t bytes = 1
     const auto text = fbb.CreateString(std::string(bytes, 'x'));
     return tree::CreateNode(fbb, number, text);
   });
-}
-
-void must(bool good, const char* what) {
-  if (!good) throw std::runtime_error(what);
 }
 
 // Sends 0, 1, ... `count` - 1, waits until all is taken, leaves.

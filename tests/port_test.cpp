@@ -166,7 +166,8 @@ TEST_F(Port, ASystemOfAnotherVersionIsRefusedInWords) {
   const mapping all = made.map(0, page_bytes);
   auto* header = reinterpret_cast<segment_header*>(all.data());
   header->ready.publish(layout_magic + 1);
-  expect_refused(name_, "desk", error_code::bad_input, "its layout is version " + std::to_string(layout_version + 1));
+  expect_refused(name_, "desk", error_code::bad_input,
+                 "its layout is version " + std::to_string(layout_version + 1));
   actor listens([&](const line& to_test) {
     const file listener = listen_at(name_);
     to_test.say(1);
@@ -177,7 +178,8 @@ TEST_F(Port, ASystemOfAnotherVersionIsRefusedInWords) {
     forget_socket(name_);
   });
   ASSERT_EQ(listens.hear(), 1U);
-  expect_refused(name_, "desk", error_code::bad_input, "its layout is version " + std::to_string(layout_version + 1));
+  expect_refused(name_, "desk", error_code::bad_input,
+                 "its layout is version " + std::to_string(layout_version + 1));
   EXPECT_EQ(listens.end(), 0);
 }
 
@@ -327,8 +329,28 @@ TEST_F(Port, MessagesStayWhereTheyLieUntilTheNextWait) {
   expect_end(system);
 }
 
+// Whoever is answered within the loop sends on at once; what is in the loop keeps its space.
+TEST_F(Port, ABatchEndsWhileThereIsRoomForMore) {
+  ported_system system(name_, {{"desk"}, {"clerk"}}, {{"desk", "clerk", 4096}});
+  {
+    port desk = join(name_, "desk");
+    port clerk = join(name_, "clerk");
+    const output clerks = desk.to("clerk");
+    ASSERT_EQ(send_number(desk, clerks.member(0), 0), status::ok);
+    std::uint64_t seen = 0;
+    while (seen < 1000) {
+      for (const received& each : clerk.poll()) {
+        ASSERT_EQ(each.as<Node>()->number(), seen);
+        ASSERT_EQ(send_number(desk, clerks.member(0), ++seen), status::ok);
+      }
+    }
+    EXPECT_EQ(numbers_in(clerk.poll()), numbers{seen});
+  }
+  expect_end(system);
+}
+
 TEST_F(Port, ABatchHasABoundAndTheRestComesNext) {
-  ported_system system(name_, {{"desk"}, {"clerk"}}, {{"desk", "clerk"}});
+  ported_system system(name_, {{"desk"}, {"clerk"}}, {{"desk", "clerk", 1U << 20}});
   {
     port desk = join(name_, "desk");
     port clerk = join(name_, "clerk");

@@ -20,6 +20,7 @@
 #include "support/actor.hpp"
 #include "support/allocations.hpp"
 #include "support/files.hpp"
+#include "support/must.hpp"
 #include "support/residue.hpp"
 #include "support/watchdog.hpp"
 #include "trees_generated.h"
@@ -30,10 +31,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using tree::Node;
-
-void must(bool good, const char* what) {
-  if (!good) throw std::runtime_error(what);
-}
 
 constexpr std::uint64_t number_of(std::uint64_t thread, std::uint64_t count) {
   return thread << 32 | count;

@@ -249,6 +249,10 @@ class lane_reader {
   [[nodiscard]] bool looks_empty() const noexcept { return ring_.header(read_).ready.own() == 0; }
   // Where the front stands, taken in this turn or not.
   [[nodiscard]] std::uint64_t position() const noexcept { return read_; }
+  // Taken, in this turn or before, and not given back.
+  [[nodiscard]] std::uint64_t kept_bytes() const noexcept {
+    return read_ - line_->read_published.own();
+  }
   // Whether the turn in progress changes this end's account.
   [[nodiscard]] bool has_changed() const noexcept {
     return (taken_ | static_cast<std::uint32_t>(dropped_more_)) != 0;

@@ -108,6 +108,7 @@ class port_end {
   void wait(std::chrono::milliseconds at_most) noexcept;
   bool next(message_view& out) noexcept;
   [[nodiscard]] bool is_open() const noexcept;
+  [[nodiscard]] int fd();
   [[nodiscard]] slot& place() noexcept;
   // The same for setup: throws in a forked child.
   [[nodiscard]] slot& checked_place();
@@ -119,6 +120,7 @@ class port_end {
   [[nodiscard]] system_phase order() const noexcept;
   void commit() noexcept;
   void tell_supervisor() noexcept;
+  void arm(system_phase order_seen) noexcept;
   std::unique_ptr<state> state_;
 };
 
@@ -218,8 +220,9 @@ class port {
     return turn([&](cyto::turn& in) { in.send(to, message); });
   }
 
-  // The messages there are, at most batch_max, of all lanes in causal order. wait() sleeps until
-  // there is one, time is up, or the system has ended.
+  // The messages there are, and that come meanwhile, of all lanes in causal order: at most
+  // batch_max, and from each lane not much more than a quarter of it, since their space is given
+  // back by the next call. wait() sleeps until there is one, time is up, or the system has ended.
   batch poll() noexcept { return wait(std::chrono::milliseconds(0)); }
   batch wait(std::chrono::milliseconds at_most) noexcept {
     end_.wait(at_most);
@@ -229,6 +232,14 @@ class port {
   // drains, until the rest has come. A system whose supervisor and workers have been killed is
   // open: `cyto run` goes on with it.
   [[nodiscard]] bool is_open() const noexcept { return end_.is_open(); }
+
+  // For an event loop of the program's own: a descriptor to wait on with epoll, poll, select or
+  // io_uring, the same one each time, closed by the destructor. It is readable until poll() or
+  // wait() has found nothing, and again once a message has come, or there is room for what was
+  // answered `full` last, or the system begins to drain or ends, or a second is over. So one poll()
+  // each time that it is readable is enough. Nothing is to be read from it. Throws cyto::error when
+  // descriptors run out, and in a forked child.
+  [[nodiscard]] int fd() { return end_.fd(); }
 
   static constexpr std::size_t batch_max = 256;
 
