@@ -97,7 +97,14 @@ port_end::~port_end() {
     static_cast<void>(state_.release());  // The parent's: nothing of it may be touched.
     return;
   }
-  if (!state_->taken.empty() && std::uncaught_exceptions() == 0) commit();
+  if (!state_->taken.empty()) {
+    if (std::uncaught_exceptions() == 0) {
+      commit();
+    } else {
+      place().the_turn().abort();
+    }
+  }
+  place().the_turn().give_back();  // Its senders need not wait for whoever joins next.
   state_->wakeups.reset();
   state_->held.leave();
   knock(state_->door);
@@ -211,6 +218,39 @@ void port_end::wait(milliseconds at_most) noexcept {
         place().bell().wait(static_cast<std::uint64_t>(slept.count()));
       });
   if (!found) arm(order_seen);
+}
+
+void port_end::wait_for_room(milliseconds at_most) noexcept {
+  sleep_until(at_most, [this] {
+    return order() != system_phase::running || state_->full == nullptr ||
+           state_->full->room() >= state_->full_bytes;
+  });
+}
+
+status port_end::drain(milliseconds at_most) noexcept {
+  const auto is_taken = [this] {
+    const auto all = place().the_turn().outputs();
+    return std::all_of(all.begin(), all.end(),
+                       [](const auto& each) { return each->lane.was_empty(); });
+  };
+  const auto deadline = std::chrono::steady_clock::now() + at_most;
+  for (;;) {
+    if (is_taken()) return status::ok;
+    if (order() == system_phase::stopping) return status::closed;
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= milliseconds(0)) return status::full;
+    sleep_until(std::chrono::ceil<milliseconds>(left), is_taken);
+  }
+}
+
+// Sleeps once, unless that is so.
+template <class Done>
+void port_end::sleep_until(milliseconds at_most, const Done& done) noexcept {
+  doorbell& bell = place().bell();
+  bell.prepare();
+  const auto slept = std::chrono::nanoseconds(std::min(at_most, sleep_at_most));
+  if (!done()) bell.wait(static_cast<std::uint64_t>(slept.count()));
+  bell.cancel();
 }
 
 int port_end::fd() {

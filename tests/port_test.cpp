@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -325,6 +326,27 @@ TEST_F(Port, MessagesStayWhereTheyLieUntilTheNextWait) {
     EXPECT_EQ(send_number(desk, clerks.member(0), 2, 3000), status::ok);
     EXPECT_EQ(numbers_in(desk.poll()), numbers{10});
     EXPECT_EQ(numbers_in(clerk.poll()), numbers{2});
+  }
+  expect_end(system);
+}
+
+TEST_F(Port, WhoeverLeavesGivesBackTheSpaceOfWhatItHasTaken) {
+  ported_system system(name_, {{"desk"}, {"clerk"}}, {{"desk", "clerk", 4096}});
+  {
+    port desk = join(name_, "desk");
+    const output clerks = desk.to("clerk");
+    ASSERT_EQ(send_number(desk, clerks.member(0), 1, 3000), status::ok);
+    EXPECT_EQ(numbers_in(join(name_, "clerk").poll()), numbers{1});
+    EXPECT_EQ(send_number(desk, clerks.member(0), 2, 3000), status::ok);
+    // One that an exception throws out takes nothing, and gives nothing back.
+    try {
+      port clerk = join(name_, "clerk");
+      EXPECT_EQ(numbers_in(clerk.poll()), numbers{2});
+      throw std::runtime_error("out");
+    } catch (const std::runtime_error&) {
+    }
+    EXPECT_EQ(send_number(desk, clerks.member(0), 3, 3000), status::full);
+    EXPECT_EQ(numbers_in(join(name_, "clerk").poll()), numbers{2});
   }
   expect_end(system);
 }

@@ -107,6 +107,10 @@ class port_end {
   // Gives back what was handed out; waits until there is more or time is up.
   void wait(std::chrono::milliseconds at_most) noexcept;
   bool next(message_view& out) noexcept;
+  // Sleeps until there is room for what was answered `full` last, at most that long.
+  void wait_for_room(std::chrono::milliseconds at_most) noexcept;
+  // Waits until all that was sent is taken: ok, full (not yet), closed (the system has ended).
+  status drain(std::chrono::milliseconds at_most) noexcept;
   [[nodiscard]] bool is_open() const noexcept;
   [[nodiscard]] int fd();
   [[nodiscard]] slot& place() noexcept;
@@ -121,6 +125,8 @@ class port_end {
   void commit() noexcept;
   void tell_supervisor() noexcept;
   void arm(system_phase order_seen) noexcept;
+  template <class Done>
+  void sleep_until(std::chrono::milliseconds at_most, const Done& done) noexcept;
   std::unique_ptr<state> state_;
 };
 

@@ -7,6 +7,8 @@
 //         if (mine.send([](auto& fbb) { return CreateTick(fbb, 7); }) == cyto::status::full) ...
 //         mine.flush(1s);                                            // now it is committed
 //       });
+//       auto desk = cyto::join_shared("exchange", "desk");            // a port of a system
+//       desk.new_producer().send<Order>(desk.to("matcher").by_key(key), [](auto& fbb) {...});
 //
 // Who: shared_sender, shared_port: any thread of the process. A producer: one thread at a time; it
 //   keeps the port open. Not the child of a fork: there flush() and drain() say no and nothing is
@@ -132,21 +134,55 @@ class shared_port::producer {
   place* mine_;
 };
 
+namespace detail {
+
+// A producer with a builder of its own.
+class building_producer {
+ public:
+  explicit building_producer(shared_port::producer raw) : raw_(std::move(raw)) {}
+
+  template <class T, class Build>
+  status put(std::uint32_t target, Build&& build) {
+    builder_->Clear();
+    builder_->Finish(std::forward<Build>(build)(*builder_));
+    return raw_.put(target, builder_->GetBufferPointer(), builder_->GetSize(), message_kind<T>(),
+                    builder_->GetBufferMinAlignment());
+  }
+  template <class T, class Build>
+  status send(std::uint32_t target, Build&& build) {
+    const status put = this->put<T>(target, std::forward<Build>(build));
+    raw_.pump();
+    return put;
+  }
+  template <class T>
+  status send_prebuilt(std::uint32_t target, const prebuilt<T>& message) {
+    return raw_.send(target, message.data(), message.size(), message_kind<T>(),
+                     message.alignment());
+  }
+  void pump() noexcept { raw_.pump(); }
+  bool flush(std::chrono::milliseconds at_most) { return raw_.flush(at_most); }
+
+ private:
+  shared_port::producer raw_;
+  std::unique_ptr<flatbuffers::FlatBufferBuilder> builder_ =
+      std::make_unique<flatbuffers::FlatBufferBuilder>();
+};
+
+}  // namespace detail
+
 // One thread's end of a shared sender.
 template <class T>
 class producer {
  public:
-  explicit producer(shared_port::producer raw) : raw_(std::move(raw)) {}
+  explicit producer(shared_port::producer raw) : building_(std::move(raw)) {}
 
   // Builds one message and sends it, as shared_port::producer::send() does.
   template <class Build>
   [[nodiscard]] status send(Build&& build) {
-    const status put = this->put(std::forward<Build>(build));
-    raw_.pump();
-    return put;
+    return building_.send<T>(0, std::forward<Build>(build));
   }
   [[nodiscard]] status send(const prebuilt<T>& message) {
-    return raw_.send(0, message.data(), message.size(), message_kind<T>(), message.alignment());
+    return building_.send_prebuilt(0, message);
   }
   // Sends build(fbb, each) of each in the range. They leave in few turns, which need not be one;
   // it stops at the first that is not accepted.
@@ -154,27 +190,18 @@ class producer {
   [[nodiscard]] bulk_result send_bulk(const Range& range, const Build& build) {
     bulk_result out;
     for (const auto& each : range) {
-      out.last = put([&](flatbuffers::FlatBufferBuilder& fbb) { return build(fbb, each); });
+      out.last = building_.put<T>(
+          0, [&](flatbuffers::FlatBufferBuilder& fbb) { return build(fbb, each); });
       if (out.last != status::ok) break;
       ++out.count;
     }
-    raw_.pump();
+    building_.pump();
     return out;
   }
-  [[nodiscard]] bool flush(std::chrono::milliseconds at_most) { return raw_.flush(at_most); }
+  [[nodiscard]] bool flush(std::chrono::milliseconds at_most) { return building_.flush(at_most); }
 
  private:
-  template <class Build>
-  status put(Build&& build) {
-    builder_->Clear();
-    builder_->Finish(std::forward<Build>(build)(*builder_));
-    return raw_.put(0, builder_->GetBufferPointer(), builder_->GetSize(), message_kind<T>(),
-                    builder_->GetBufferMinAlignment());
-  }
-
-  shared_port::producer raw_;
-  std::unique_ptr<flatbuffers::FlatBufferBuilder> builder_ =
-      std::make_unique<flatbuffers::FlatBufferBuilder>();
+  detail::building_producer building_;
 };
 
 template <class T>
@@ -191,9 +218,53 @@ class shared_sender {
   shared_port port_;
 };
 
+// A port of a running system before which many threads stand. They send only: what is sent to such
+// a port stays where it is.
+class shared_joined_port {
+ public:
+  class producer {
+   public:
+    explicit producer(shared_port::producer raw) : building_(std::move(raw)) {}
+    // Builds one message for that lane and sends it, as shared_port::producer::send() does; closed
+    // once the system drains.
+    template <class T, class Build>
+    [[nodiscard]] status send(const turn_output& to, Build&& build) {
+      return building_.send<T>(to.index, std::forward<Build>(build));
+    }
+    template <class T>
+    [[nodiscard]] status send(const turn_output& to, const prebuilt<T>& message) {
+      return building_.send_prebuilt(to.index, message);
+    }
+    [[nodiscard]] bool flush(std::chrono::milliseconds at_most) { return building_.flush(at_most); }
+
+   private:
+    detail::building_producer building_;
+  };
+
+  explicit shared_joined_port(detail::port_end end, const shared_port_options& options);
+  [[nodiscard]] producer new_producer() const { return producer(port_.join()); }
+  // The lanes to a group, for any thread: by_key() and member() of it, not any(). Throws when the
+  // topology has none.
+  [[nodiscard]] output to(std::string_view group) const { return place_->to(group); }
+  // Waits until the readers have taken all that was accepted, at most that long. Returns whether
+  // they have.
+  [[nodiscard]] bool drain(std::chrono::milliseconds at_most) const { return port_.drain(at_most); }
+
+ private:
+  slot* place_;  // The port's, which lives as long as `port_`.
+  shared_port port_;
+};
+
+// As join(), for many threads.
+inline shared_joined_port join_shared(const std::string& system, std::string_view port_name,
+                                      const shared_port_options& options = {}) {
+  return shared_joined_port(detail::port_end(system, port_name), options);
+}
+
 namespace detail {
 std::unique_ptr<outlet> outlet_of(pair_end end);
-}
+std::unique_ptr<outlet> outlet_of(port_end end);
+}  // namespace detail
 
 template <class T>
 shared_sender<T> pair_name::shared_sender(const shared_port_options& options) const {
