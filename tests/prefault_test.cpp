@@ -69,8 +69,13 @@ std::uint64_t faults_of_a_round(bool is_prefaulted) {
 
 TEST(Prefault, LeavesNoPageFaultForTheTurns) {
   const watchdog guard(std::chrono::seconds(60), "Prefault.LeavesNoPageFaultForTheTurns");
-  EXPECT_GE(faults_of_a_round(false), ring_pages);
-  EXPECT_LT(faults_of_a_round(true), 16U);
+  const std::uint64_t without = faults_of_a_round(false);
+  const std::uint64_t with = faults_of_a_round(true);
+  EXPECT_GE(without, with + ring_pages);
+  // A sanitizer has pages of its own for each string.
+  if (!sanitized) {
+    EXPECT_LT(with, 16U);
+  }
 }
 
 TEST(Prefault, AWorkerDoesItBeforeItIsReadyIfItsTopologySaysSo) {
