@@ -26,6 +26,20 @@ lane_reader::lane_reader(lane_ring where, input_line& line,
   dropped_ = taken[2];
 }
 
+lane_losses::lane_losses(output_line& line, std::uint64_t commit) noexcept
+    : line_(&line),
+      spare_(1 - (line.lost.current(commit) & 1)),
+      committed_(line.lost.own_current(commit)),
+      now_(committed_) {}
+
+void lane_losses::seal(std::uint64_t stamp) noexcept {
+  line_->lost.stage(spare_, now_);
+  line_->lost.seal(spare_, stamp);
+  spare_ = 1 - spare_;
+  committed_ = now_;
+  has_changed_ = false;
+}
+
 lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexcept {
   lane_walk out{from, 0, true};
   if (from % line_bytes != 0) {
@@ -49,7 +63,11 @@ lane_walk walk(lane_ring where, std::uint64_t from, std::uint64_t commit) noexce
 bool recover_writer(lane_ring where, output_line& line, const word<std::uint64_t>& read_published,
                     std::uint64_t commit) noexcept {
   line.sent.wipe(commit);
-  if (line.sent.current(commit) == versioned<3>::none) return false;
+  line.lost.wipe(commit);
+  if (line.sent.current(commit) == versioned<3>::none ||
+      line.lost.current(commit) == versioned<3>::none) {
+    return false;
+  }
   // The writer's own account says where its last committed record ends.
   const std::uint64_t end = line.sent.own_current(commit)[0];
   if (end % line_bytes != 0) return false;

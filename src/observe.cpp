@@ -56,16 +56,35 @@ lane_ends read_ends(const segment& from, const lane_entry& lane) {
   return out;
 }
 
+// Nobody is meant to take what lies among the dead letters.
+bool is_dead_end(const lane_entry& lane) {
+  return lane.purpose == static_cast<std::uint32_t>(lane_purpose::dead_letters);
+}
+
 bool has_messages(const segment& from, const lane_entry& lane) {
+  if (is_dead_end(lane)) return false;
   const lane_ends ends = read_ends(from, lane);
   return ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2];
 }
 
 lane_status status_of(const segment& from, const lane_entry& lane) {
   lane_status out;
-  out.name =
-      std::string(from.slot(lane.writer_slot).name) + " -> " + from.slot(lane.reader_slot).name;
+  out.purpose = static_cast<lane_purpose>(lane.purpose);
+  out.name = from.slot(lane.writer_slot).name;
+  out.name += out.purpose == lane_purpose::deferred ? " (deferred)"
+              : out.purpose == lane_purpose::dead_letters
+                  ? " (dead letters)"
+                  : std::string(" -> ") + from.slot(lane.reader_slot).name;
+  out.policy = static_cast<full_policy>(lane.policy);
+  out.hops_max = lane.hops_max;
   out.lane_bytes = lane.ring_bytes;
+  versioned<3>::values lost{};
+  std::uint64_t seen = 0;
+  if (from.output_of(lane).lost.read(from.control_of(lane.writer_slot).commit, lost, seen)) {
+    out.over_hops = lost[static_cast<std::size_t>(lane_loss::hops)];
+    out.no_room = lost[static_cast<std::size_t>(lane_loss::no_room)];
+    out.refused = lost[static_cast<std::size_t>(lane_loss::refused)];
+  }
   out.fenced = from.input_of(lane).fenced.observe() != 0;
   const mapping memory = from.map_ring(lane, false);
   const lane_ring where{memory.data(), lane.ring_bytes, from.control_of(lane.writer_slot).shapes};
@@ -198,7 +217,7 @@ bool is_quiet(const segment& from) {
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
     const bool is_to_port = (from.slot(lane.reader_slot).flags & slot_is_port) != 0;
-    if (is_to_port && !slot_lock::is_held(from, lane.reader_slot)) {
+    if (is_dead_end(lane) || (is_to_port && !slot_lock::is_held(from, lane.reader_slot))) {
       gone.push_back(nobodys);
       continue;
     }

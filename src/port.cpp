@@ -164,6 +164,7 @@ void port_end::undo_turn() noexcept {
   for (turn_input* each : state_->taken) {
     if (incoming.front_of(*each, view) == nullptr) continue;  // Overwritten by its sender.
     in.take(*each, view);
+    in.restart_hops();
     turn::consume(*each, view);
     incoming.taken(*each);
   }
@@ -276,6 +277,7 @@ bool port_end::next(message_view& out) noexcept {
   const bool is_much = from->lane.kept_bytes() >= from->lane.capacity_bytes() / 4;
   if (is_much && state_->handed_out != 0) return false;
   in.take(*from, out);
+  in.restart_hops();
   turn::consume(*from, out);
   incoming.taken(*from);
   state_->taken.push_back(from);

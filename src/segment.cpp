@@ -114,6 +114,10 @@ void place(const segment_plan& plan, placement& out) {
     to.reader_index = next.inputs[from.reader_slot]++;
     to.ring_bytes = from.ring_bytes;
     to.ring_offset = take(from.ring_bytes);
+    to.purpose = static_cast<std::uint32_t>(from.purpose);
+    to.policy = static_cast<std::uint32_t>(from.policy);
+    to.hops_max = from.hops_max;
+    to.in_cycle = from.in_cycle ? 1 : 0;
     out.lanes.push_back(to);
   }
   header.segment_bytes = end;
@@ -198,6 +202,15 @@ class parts {
   std::vector<part> all_;
 };
 
+// Whether what a lane is said to be for fits where it leads.
+bool is_sound(const lane_entry& lane) noexcept {
+  const bool is_own = lane.purpose != static_cast<std::uint32_t>(lane_purpose::messages);
+  return lane.purpose <= static_cast<std::uint32_t>(lane_purpose::dead_letters) &&
+         lane.policy <= static_cast<std::uint32_t>(full_policy::drop_newest) &&
+         lane.hops_max <= hops_unlimited && lane.in_cycle <= 1 &&
+         (!is_own || lane.writer_slot == lane.reader_slot);
+}
+
 // REQUIRES: every number of the header and the tables is in range.
 bool has_overlap(const segment_header& header, const slot_entry* slots, const lane_entry* lanes) {
   const std::uint64_t slots_end = header.slots_offset + header.slot_count * sizeof(slot_entry);
@@ -272,6 +285,7 @@ void begin_lane(std::byte* base, const slot_entry* slots, const lane_entry& lane
   inputs[lane.reader_index].taken.begin({position, 0, 0});
   inputs[lane.reader_index].read_published.stage(position);
   outputs[lane.writer_index].sent.begin({position, 0, 0});
+  outputs[lane.writer_index].lost.begin({});
 }
 
 // The one time that all of it is mapped writable; gone before it is mapped read-only, which would
@@ -429,7 +443,7 @@ segment segment::attach(int fd) {
              lane.reader_index < slots[lane.reader_slot].input_count &&
              std::has_single_bit(lane.ring_bytes) && lane.ring_bytes >= lane_bytes_min &&
              lane.ring_bytes <= lane_bytes_max && lane.ring_offset % page_bytes == 0 &&
-             inside(lane.ring_offset, lane.ring_bytes, 1);
+             inside(lane.ring_offset, lane.ring_bytes, 1) && is_sound(lane);
     }
     if (!good) refuse("its tables have numbers out of range");
     if (has_overlap(header, slots, lanes)) refuse("its parts overlap");

@@ -33,6 +33,7 @@ slot::slot(const segment& from, std::uint32_t index)
   // Of the predecessor; the supervisor has read them.
   own_->handling.publish(0);
   own_->fault.signal.publish(0);
+  own_->waits_for.publish(0);
   own_->failure_bytes.publish(0);
   try {
     recover(from, index, own_pages_.data(), arena_.data());
@@ -67,17 +68,25 @@ slot::slot(const segment& from, std::uint32_t index)
     const lane_entry& lane = from.lane(i);
     if (lane.writer_slot == index) {
       rings_.push_back(from.map_ring(lane, true));
-      turn_->add_output(
+      turn_output& to = turn_->add_output(
           lane_writer({rings_.back().data(), lane.ring_bytes}, turn_->shapes(),
                       outputs[lane.writer_index], from.input_of(lane).read_published, commit),
-          bell[lane.reader_slot], from.board_of(lane.reader_slot).standing, lane.reader_slot);
+          {outputs[lane.writer_index], commit}, bell[lane.reader_slot],
+          from.board_of(lane.reader_slot).standing, lane.reader_slot);
+      to.policy = static_cast<full_policy>(lane.policy);
+      to.lane_hops_max = to.hops_max = lane.hops_max;
     }
     if (lane.reader_slot == index) {
       rings_.push_back(from.map_ring(lane, false));
       const control& writer = from.control_of(lane.writer_slot);
-      turn_->add_input(lane_reader({rings_.back().data(), lane.ring_bytes, writer.shapes},
-                                   inputs[lane.reader_index], writer.commit, commit),
-                       bell[lane.writer_slot], lane.writer_slot);
+      turn_
+          ->add_input(lane_reader({rings_.back().data(), lane.ring_bytes, writer.shapes},
+                                  inputs[lane.reader_index], writer.commit, commit),
+                      bell[lane.writer_slot], lane.writer_slot)
+          .in_cycle = lane.in_cycle != 0;
+    }
+    if (lane.writer_slot == index && lane.purpose != 0) {
+      turn_->add_own(static_cast<lane_purpose>(lane.purpose));
     }
   }
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());
@@ -106,6 +115,7 @@ output slot::to(std::string_view group) const {
   std::vector<turn_output*> members;
   std::string there;
   for (const auto& each : turn_->outputs()) {
+    if (each->purpose != lane_purpose::messages) continue;
     const slot_entry& reader = segment_->slot(each->reader_slot);
     if (group == reader.group) members.push_back(each.get());
     if (there.find(reader.group) == std::string::npos) there += std::string(" ") + reader.group;

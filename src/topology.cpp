@@ -1,5 +1,6 @@
 // What a topology must hold to, and the memory that follows from it.
 #include <algorithm>
+#include <bit>
 
 #include "cyto/supervisor.hpp"
 #include "names.hpp"
@@ -20,12 +21,44 @@ bool reaches(const topology& of, const std::string& from, const std::string& to,
   for (const lane_spec& lane : of.lanes) {
     if (lane.from != from) continue;
     if (lane.to == to) return true;
-    if (const worker_spec* at = find(of, lane.to); at != nullptr && at->is_port) continue;
+    const worker_spec* at = find(of, lane.to);
+    if (at != nullptr && at->is_port) continue;
     if (std::find(seen.begin(), seen.end(), lane.to) != seen.end()) continue;
     seen.push_back(lane.to);
     if (reaches(of, lane.to, to, seen)) return true;
   }
   return false;
+}
+
+// Of the lanes that lead to that worker, the largest, if one of them comes out of a cycle; else 0.
+std::uint64_t largest_lane_of_cycle(const topology& of, const worker_spec& reader) {
+  std::uint64_t largest = 0;
+  bool has_cycle = false;
+  for (const lane_spec& lane : of.lanes) {
+    if (lane.to != reader.name) continue;
+    largest = std::max(largest, lane.lane_bytes);
+    has_cycle = has_cycle || is_in_cycle(of, lane);
+  }
+  return has_cycle ? largest : 0;
+}
+
+std::uint64_t deferred_bytes_of(const topology& of, const worker_spec& spec) {
+  const std::uint64_t largest = largest_lane_of_cycle(of, spec);
+  if (largest == 0 || spec.deferred_bytes != 0) return largest == 0 ? 0 : spec.deferred_bytes;
+  return std::min(4 * largest, lane_bytes_max);
+}
+
+void check_deferred(const topology& of, const worker_spec& spec, const std::string& thing) {
+  const std::uint64_t least = 2 * largest_lane_of_cycle(of, spec);
+  const std::uint64_t bytes = deferred_bytes_of(of, spec);
+  const bool is_size = std::has_single_bit(bytes) && bytes >= std::max(least, lane_bytes_min) &&
+                       bytes <= lane_bytes_max;
+  if (bytes == 0 || is_size) return;
+  throw error(error_code::bad_input, thing, spec.deferred_origin + " is " + bytes_text(bytes),
+              "it is part of a cycle, and what it defers needs a power of two from " +
+                  bytes_text(std::max(least, lane_bytes_min)) + " (twice its largest lane) to " +
+                  bytes_text(lane_bytes_max),
+              "change it, or the lane_bytes of its lanes");
 }
 
 void check_supervisor(const supervisor_spec& each, const std::string& thing) {
@@ -102,6 +135,16 @@ std::string slot_name(const worker_spec& spec, std::uint32_t member) {
 
 }  // namespace
 
+bool is_in_cycle(const topology& of, const lane_spec& lane) {
+  const auto is_port = [&of](const std::string& name) {
+    const worker_spec* at = find(of, name);
+    return at != nullptr && at->is_port;
+  };
+  if (is_port(lane.from) || is_port(lane.to)) return false;
+  std::vector<std::string> seen;
+  return lane.from == lane.to || reaches(of, lane.to, lane.from, seen);
+}
+
 void check(const topology& of) {
   const std::string thing = "topology " + of.name;
   check_name("system name", of.name);
@@ -141,14 +184,9 @@ void check(const topology& of) {
       throw error(error_code::bad_input, thing,
                   "there are two lanes " + lane.from + " -> " + lane.to, {}, "remove one");
     }
-    const bool is_at_port = find(of, lane.from)->is_port || find(of, lane.to)->is_port;
-    std::vector<std::string> seen;
-    if (lane.from == lane.to || (!is_at_port && reaches(of, lane.to, lane.from, seen))) {
-      throw error(error_code::bad_input, thing,
-                  "lane " + lane.from + " -> " + lane.to + " closes a cycle",
-                  "workers that wait for each other's room could wait for ever",
-                  "cut the cycle; this version has no outbox that would keep it moving");
-    }
+  }
+  for (const worker_spec& each : of.workers) {
+    check_deferred(of, each, thing + ": worker " + each.name);
   }
   if (!of.table_of.empty() && find(of, of.table_of) == nullptr) {
     throw error(error_code::bad_input, thing, "table names worker '" + of.table_of + "'",
@@ -158,6 +196,29 @@ void check(const topology& of) {
 }
 
 namespace {
+
+constexpr std::uint64_t dead_letters_bytes = 64 * 1024;
+
+std::uint32_t hops_max_of(const topology& of, const lane_spec& lane) {
+  if (lane.hops_max != 0) return lane.hops_max;
+  return is_in_cycle(of, lane) ? hops_max_default : hops_unlimited;
+}
+
+// The lanes from the members of a group to themselves; after all others, as turn.hpp wants them.
+void add_own_lanes(const topology& of, const worker_spec& spec, std::uint32_t first_slot,
+                   segment_plan& plan) {
+  const std::uint64_t deferred_bytes = deferred_bytes_of(of, spec);
+  const bool has_limit =
+      !spec.is_port && std::any_of(of.lanes.begin(), of.lanes.end(), [&](const lane_spec& lane) {
+        return lane.from == spec.name && hops_max_of(of, lane) != hops_unlimited;
+      });
+  for (std::uint32_t i = first_slot; i < first_slot + spec.places(); ++i) {
+    if (deferred_bytes != 0) {
+      plan.lanes.push_back({i, i, deferred_bytes, lane_purpose::deferred});
+    }
+    if (has_limit) plan.lanes.push_back({i, i, dead_letters_bytes, lane_purpose::dead_letters});
+  }
+}
 
 // How the worker is to wait, and where, and what it verifies: read by worker_waiting.cpp.
 std::string running_text(const worker_spec& spec) {
@@ -189,6 +250,7 @@ segment_plan plan_of(const topology& of) {
     // For the worker's own messages: what its user may change.
     settings += "origin of cells_bytes=" + spec.cells_origin + "\n";
     settings += "origin of quarantine_bytes=" + spec.quarantine_origin + "\n";
+    settings += "origin of deferred_bytes=" + spec.deferred_origin + "\n";
     settings += running_text(spec);
     if (of.prefault && !spec.is_plain) settings += "prefault of worker=yes\n";
     for (const lane_spec& lane : of.lanes) {
@@ -222,10 +284,17 @@ segment_plan plan_of(const topology& of) {
     const auto [to, to_count] = first_slot(lane.to);
     for (std::uint32_t i = 0; i < from_count; ++i) {
       for (std::uint32_t j = 0; j < to_count; ++j) {
-        plan.lanes.push_back({from + i, to + j, lane.lane_bytes});
+        plan.lanes.push_back({from + i, to + j, lane.lane_bytes, lane_purpose::messages,
+                              lane.policy, hops_max_of(of, lane), is_in_cycle(of, lane)});
       }
     }
-    all += "\n" + lane.from + " " + lane.to + " " + std::to_string(lane.lane_bytes);
+    all += "\n" + lane.from + " " + lane.to + " " + std::to_string(lane.lane_bytes) + " " +
+           std::to_string(static_cast<unsigned>(lane.policy)) + " " +
+           std::to_string(hops_max_of(of, lane));
+  }
+  for (const worker_spec& spec : of.workers) {
+    add_own_lanes(of, spec, first_slot(spec.name).first, plan);
+    all += "\n" + spec.name + " defers " + std::to_string(deferred_bytes_of(of, spec));
   }
   // Numbers of supervisors mean something to the deaths that are remembered.
   for (const supervisor_spec& each : of.supervisors)

@@ -74,13 +74,15 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
 
 turn::~turn() = default;
 
-turn_output& turn::add_output(lane_writer lane, doorbell_line& reader_bell,
+turn_output& turn::add_output(lane_writer lane, const lane_losses& losses,
+                              doorbell_line& reader_bell,
                               const word<std::uint32_t>& reader_standing,
                               std::uint32_t reader_slot) {
-  outputs_.push_back(
-      std::make_unique<turn_output>(turn_output{lane, &reader_bell, &reader_standing, reader_slot,
-                                                static_cast<std::uint32_t>(outputs_.size())}));
+  outputs_.push_back(std::make_unique<turn_output>(
+      turn_output{lane, &reader_bell, &reader_standing, reader_slot,
+                  static_cast<std::uint32_t>(outputs_.size()), losses}));
   touched_outputs_.reserve(outputs_.size());
+  lossy_outputs_.reserve(outputs_.size());
   return *outputs_.back();
 }
 
@@ -95,22 +97,27 @@ turn_input& turn::add_input(lane_reader lane, doorbell_line& writer_bell,
 status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                        std::size_t alignment) {
   if (fault_ != turn_fault::none) return status::full;
+  if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]]
+    return bury(to, data, size, kind);
   const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
   const status sent = to.lane.append(data, size, kind_hops, alignment);
-  if (sent != status::ok) {
-    refuse(to, sent, size);
-    return sent;
-  }
+  if (sent != status::ok) return refuse(to, sent, size);
   recorder_.note(flight::sent, to.index, kind, size);
   if (!to.touched) touch(to);
   return sent;
 }
 
-void turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
+status turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
+  if (why == status::full && to.policy != full_policy::defer) [[unlikely]] {
+    const bool drops = to.policy == full_policy::drop_newest;
+    lose(to, drops ? lane_loss::no_room : lane_loss::refused);
+    return drops ? status::dropped : status::full;
+  }
   fault_ = why == status::full ? turn_fault::lane_full : turn_fault::lane_too_big;
   fault_lane_ = &to;
   fault_bytes_ = bytes;
   fault_ring_bytes_ = to.lane.room_wanted();
+  return why;
 }
 
 bool turn::list(std::uint64_t entry) noexcept {
@@ -135,7 +142,8 @@ bool turn::is_nearly_full() const noexcept {
 }
 
 bool turn::is_empty() const noexcept {
-  if (listed_ != 0 || root_changed_ || quarantine_changed_ || !touched_outputs_.empty()) {
+  if (listed_ != 0 || root_changed_ || quarantine_changed_ || !touched_outputs_.empty() ||
+      !lossy_outputs_.empty()) {
     return false;
   }
   return std::none_of(touched_inputs_.begin(), touched_inputs_.end(),
@@ -143,9 +151,7 @@ bool turn::is_empty() const noexcept {
 }
 
 void turn::set_pending(const turn_input* input) noexcept {
-  std::uint64_t number = 0;
-  while (input != nullptr && inputs_[number].get() != input) ++number;
-  if (input != nullptr) ++number;
+  const std::uint64_t number = input == nullptr ? 0 : std::uint64_t{input->index} + 1;
   if (root_[root_pending] == number) return;
   root_[root_pending] = number;
   root_changed_ = true;
@@ -175,6 +181,7 @@ void turn::commit() noexcept {
     if (each->lane.has_changed()) each->given_back_bytes += each->lane.seal(stamp);
   }
   for (turn_output* each : touched_outputs_) each->lane.seal(stamp);
+  for (turn_output* each : lossy_outputs_) each->losses.seal(stamp);
 
   own_->commit.publish(stamp);  // U1: the turn.
   hold_back_compiler();
@@ -226,6 +233,7 @@ void turn::untouch() noexcept {
   for (turn_input* each : touched_inputs_) each->touched = false;
   touched_outputs_.clear();
   touched_inputs_.clear();
+  lossy_outputs_.clear();
 }
 
 void turn::abort() noexcept {
@@ -237,6 +245,7 @@ void turn::abort() noexcept {
   wipe_touched(*own_, arena_, arena_bytes_, listed_, commit, root_[0]);
   for (turn_input* each : touched_inputs_) each->lane.forget();
   for (turn_output* each : touched_outputs_) each->lane.forget();
+  for (turn_output* each : lossy_outputs_) each->losses.forget();
   untouch();
   listed_ = 0;
   own_->handling.publish(0);

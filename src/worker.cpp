@@ -45,14 +45,14 @@ void worker::batch(std::size_t messages_max) {
 }
 
 void worker::add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
-                         call_function call) {
+                         sound_function is_sound, call_function call) {
   for (const handler_entry& each : handlers_) {
     if (each.kind != kind) continue;
     throw error(error_code::bad_input, "worker " + std::string(name()),
                 std::string("handles ") + each.type_name + " and " + type_name,
                 "both have message number " + std::to_string(kind), "rename one of the types");
   }
-  handlers_.push_back({kind, type_name, schema, std::move(call)});
+  handlers_.push_back({kind, type_name, schema, is_sound, std::move(call)});
 }
 
 bool worker::handle(const message_view& view, const turn_input* from) {
@@ -149,29 +149,6 @@ bool worker::resolve_fault(std::size_t handled) {
   return false;
 }
 
-void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
-  // This worker's own readers' space first: nobody may wait for it while it waits.
-  slot_->the_turn().ring_writers();
-  // When somebody comes or goes, the turn done over may choose another lane.
-  const auto must_wait = [&] {
-    return to.lane.room() < bytes && phase() != system_phase::stopping &&
-           slot_->where().the_board().standings.observe() == standings_seen_;
-  };
-  if (!to.is_open()) tell_supervisor();  // Nobody makes room there unless it is brought back.
-  while (must_wait()) {
-    if (never_sleeps_) {
-      slot_->bell().stay_awake();
-      continue;
-    }
-    slot_->bell().prepare();
-    if (must_wait()) {
-      slot_->own().parks.stage(slot_->own().parks.own() + 1);
-      slot_->bell().wait();
-    }
-  }
-  slot_->bell().cancel();
-}
-
 // Returns whether anything was done.
 bool worker::run_turn() {
   turn& in = slot_->the_turn();
@@ -187,7 +164,9 @@ bool worker::run_turn() {
       in.set_pending(nullptr);  // What should come again is nonsense by now.
       pending = nullptr;
     }
-    turn_input* from = pending == nullptr ? incoming.next(view) : incoming.front_of(*pending, view);
+    turn_input* from =
+        pending != nullptr ? incoming.front_of(*pending, view) : in.deferred_front(view);  // W4
+    if (from == nullptr && pending == nullptr) from = incoming.next(view);
     if (from == nullptr) break;
     if (careful && held.is_due(*from)) [[unlikely]] {
       set_aside(*from, view);

@@ -99,7 +99,9 @@ std::map<std::string, structure> structures_of_the_compiler() {
   all["lane_entry"] = {sizeof(lane_entry),
                        {CYTO_FIELD(lane_entry, writer_slot), CYTO_FIELD(lane_entry, reader_slot),
                         CYTO_FIELD(lane_entry, writer_index), CYTO_FIELD(lane_entry, reader_index),
-                        CYTO_FIELD(lane_entry, ring_offset), CYTO_FIELD(lane_entry, ring_bytes)}};
+                        CYTO_FIELD(lane_entry, ring_offset), CYTO_FIELD(lane_entry, ring_bytes),
+                        CYTO_FIELD(lane_entry, purpose), CYTO_FIELD(lane_entry, policy),
+                        CYTO_FIELD(lane_entry, hops_max), CYTO_FIELD(lane_entry, in_cycle)}};
   all["doorbell_line"] = {sizeof(doorbell_line),
                           {CYTO_FIELD(doorbell_line, parked), CYTO_FIELD(doorbell_line, address)}};
   all["board"] = {
@@ -128,7 +130,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
                      CYTO_FIELD(control, failure_text),   CYTO_FIELD(control, touched_count),
                      CYTO_FIELD(control, touched),        CYTO_FIELD(control, quarantine),
                      CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
-                     CYTO_FIELD(control, events),         CYTO_FIELD(control, shapes)}};
+                     CYTO_FIELD(control, waits_for),      CYTO_FIELD(control, events),
+                     CYTO_FIELD(control, shapes)}};
   all["errand_line"] = {sizeof(errand_line),
                         {CYTO_FIELD(errand_line, number), CYTO_FIELD(errand_line, what),
                          CYTO_FIELD(errand_line, message), CYTO_FIELD(errand_line, fatal),
@@ -172,7 +175,12 @@ std::map<std::string, structure> structures_of_the_compiler() {
   all["input_line"] = {sizeof(input_line),
                        {CYTO_FIELD(input_line, taken), CYTO_FIELD(input_line, read_published),
                         CYTO_FIELD(input_line, fenced)}};
-  all["output_line"] = {sizeof(output_line), {CYTO_FIELD(output_line, sent)}};
+  all["output_line"] = {sizeof(output_line),
+                        {CYTO_FIELD(output_line, sent), CYTO_FIELD(output_line, lost)}};
+  all["dead_letter"] = {sizeof(dead_letter),
+                        {CYTO_FIELD(dead_letter, reader_slot), CYTO_FIELD(dead_letter, kind),
+                         CYTO_FIELD(dead_letter, hops), CYTO_FIELD(dead_letter, size),
+                         CYTO_FIELD(dead_letter, stamp)}};
   all["record_header"] = {sizeof(record_header),
                           {CYTO_FIELD(record_header, size_wide),
                            CYTO_FIELD(record_header, kind_hops), CYTO_FIELD(record_header, ready)}};

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -200,20 +201,78 @@ TEST_F(Topology, TablesThatAreNoneAreRefused) {
   }
 }
 
-TEST_F(Topology, CyclesAreRefused) {
+// Workers a, b, c and a port p, with what stands behind each name in braces.
+std::string four(const std::string& of_a = {}) {
   std::string text = "name = \"x\"\n";
   for (const char* name : {"a", "b", "c"}) {
-    text += std::string("[[worker]]\nname = \"") + name + "\"\nprogram = \"true\"\n";
+    text += std::string("[[worker]]\nname = \"") + name + "\"\nprogram = \"true\"\n" +
+            (*name == 'a' ? of_a : "");
   }
-  const auto lane = [](const std::string& from, const std::string& to) {
-    return "[[lane]]\nfrom = \"" + from + "\"\nto = \"" + to + "\"\n";
-  };
-  EXPECT_EQ(refusal(text + lane("a", "b") + lane("b", "c") + lane("a", "c")), "not refused");
-  EXPECT_THAT(refusal(text + lane("a", "a")), HasSubstr("a -> a closes a cycle"));
-  EXPECT_THAT(refusal(text + lane("a", "b") + lane("b", "a")), HasSubstr("cycle"));
-  EXPECT_THAT(refusal(text + lane("a", "b") + lane("b", "c") + lane("c", "a")), HasSubstr("cycle"));
-  EXPECT_THAT(refusal(text + lane("a", "b") + lane("a", "b")), HasSubstr("a -> b"))
-      << "two lanes of one pair and class would take turns in by_key()";
+  return text + "[[port]]\nname = \"p\"\n";
+}
+
+std::string lane(const std::string& from, const std::string& to, const std::string& more = {}) {
+  return "[[lane]]\nfrom = \"" + from + "\"\nto = \"" + to + "\"\n" + more;
+}
+
+TEST_F(Topology, WorkersOfACycleGetALaneForWhatTheyDefer) {
+  const topology of = read(four() + lane("a", "b", "lane_bytes = \"64 KiB\"\n") + lane("b", "a") +
+                           lane("b", "c") + lane("c", "p") + lane("p", "a"));
+  EXPECT_TRUE(is_in_cycle(of, of.lanes[0]) && is_in_cycle(of, of.lanes[1]));
+  EXPECT_FALSE(is_in_cycle(of, of.lanes[2]));
+  EXPECT_FALSE(is_in_cycle(of, of.lanes[3])) << "nobody waits for ever at a port";
+  std::map<std::uint32_t, std::uint64_t> deferred;
+  std::set<std::uint32_t> dead;
+  for (const lane_plan& each : plan_of(of).lanes) {
+    if (each.purpose == lane_purpose::deferred) deferred[each.writer_slot] = each.ring_bytes;
+    if (each.purpose == lane_purpose::dead_letters) dead.insert(each.writer_slot);
+    if (each.purpose == lane_purpose::messages) {
+      EXPECT_EQ(each.hops_max, each.in_cycle ? hops_max_default : hops_unlimited);
+    } else {
+      EXPECT_EQ(each.writer_slot, each.reader_slot);
+    }
+  }
+  EXPECT_EQ(deferred, (std::map<std::uint32_t, std::uint64_t>{{0, 4U << 20}, {1, 256U << 10}}));
+  EXPECT_EQ(dead, (std::set<std::uint32_t>{0, 1}));
+}
+
+TEST_F(Topology, WithoutACycleNothingIsDeferredAndHopsAreNotLimited) {
+  const topology of = read(four() + lane("a", "b") + lane("b", "c") + lane("a", "c"));
+  const segment_plan plan = plan_of(of);
+  EXPECT_EQ(plan.lanes.size(), 3U);
+  for (const lane_plan& each : plan.lanes) EXPECT_EQ(each.hops_max, hops_unlimited);
+}
+
+TEST_F(Topology, LanesSayWhatBecomesOfWhatHasNoRoomAndHowManyHopsTheyTake) {
+  const topology of = read(four() + lane("a", "a", "full = \"refuse\"\nhops_max = 3\n") +
+                           lane("a", "b", "full = \"drop_newest\"\nhops_max = 254\n") +
+                           lane("b", "a", "hops_max = \"unlimited\"\n"));
+  const segment_plan plan = plan_of(of);
+  EXPECT_EQ(plan.lanes[0].policy, full_policy::refuse);
+  EXPECT_EQ(plan.lanes[0].hops_max, 3U);
+  EXPECT_EQ(plan.lanes[1].policy, full_policy::drop_newest);
+  EXPECT_EQ(plan.lanes[1].hops_max, 254U);
+  EXPECT_EQ(plan.lanes[2].policy, full_policy::defer);
+  EXPECT_EQ(plan.lanes[2].hops_max, hops_unlimited);
+  for (const char* bad :
+       {"full = \"drop\"\n", "hops_max = 0\n", "hops_max = 255\n", "hops_max = \"many\"\n"}) {
+    EXPECT_THAT(refusal(four() + lane("a", "b", bad)), HasSubstr(at_line(16))) << bad;
+  }
+}
+
+TEST_F(Topology, WhatIsDeferredNeedsTwiceTheLargestLane) {
+  const std::string cycle = lane("a", "b") + lane("b", "a");
+  for (const char* bad : {"\"1 MiB\"", "\"3 MiB\"", "\"2 GiB\"", "1"}) {
+    EXPECT_THAT(refusal(four(std::string("deferred_bytes = ") + bad + "\n") + cycle),
+                HasSubstr("deferred_bytes"))
+        << bad;
+  }
+  EXPECT_EQ(refusal(four("deferred_bytes = \"2 MiB\"\n") + cycle), "not refused");
+}
+
+TEST_F(Topology, LanesThatAreThereAlreadyAreRefused) {
+  EXPECT_THAT(refusal(four() + lane("a", "b") + lane("a", "b")), HasSubstr("a -> b"))
+      << "two lanes of one pair would take turns in by_key()";
 }
 
 TEST_F(Topology, FilesThatAreNoneAreRefused) {

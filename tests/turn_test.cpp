@@ -90,6 +90,19 @@ TEST(Turn, StampIsAboveThoseOfAllThatWasTakenOrSeen) {
   EXPECT_EQ(view.stamp, 701U);
 }
 
+TEST(Turn, WhatComesFromOutsideIsStampedAfterWhatIsUnderWay) {
+  small_system system({"f", "w", "late"}, {{0, 1}});
+  slot f(system.where, 0), w(system.where, 1), late(system.where, 2);
+  f.the_turn().begin_source();
+  send(f, 0, "in");
+  std::string payload;
+  ASSERT_TRUE(take_one(w, payload));
+  w.the_turn().commit();
+  // Its holder has seen nothing of the others, and is not behind them.
+  late.the_turn().begin_source();
+  EXPECT_GT(late.the_turn().stamp(), w.the_turn().commit_word());
+}
+
 TEST(Turn, HopsCountTheWayFromTheSource) {
   small_system system({"f", "w", "a"}, {{0, 1}, {1, 2}});
   slot f(system.where, 0), w(system.where, 1), a(system.where, 2);

@@ -37,6 +37,7 @@ int run(const run_options& options);
 int plan(const run_options& options);
 int status(const std::string& name, bool json);
 int audit(const std::string& name, bool json);
+int dead_letters(const std::string& name, bool json);
 int list(bool json);
 int stop(const std::string& name);
 

@@ -106,6 +106,7 @@ int command(int argc, char** argv) {
   auto* status_verb = looking("status", "Show workers and lanes of a running system");
   auto* audit_verb =
       looking("audit", "Check accepted = delivered + dropped + in flight on every lane");
+  auto* dead_verb = looking("dead-letters", "List messages that had made too many hops");
   auto* stop_verb = looking("stop", "Let a system drain and end");
   cyto::tools::order_options order;
   stop_verb->add_option("--worker", order.worker, "only this worker, or group; it stays down");
@@ -193,6 +194,7 @@ int command(int argc, char** argv) {
   }
   if (status_verb->parsed()) return cyto::tools::status(name, json);
   if (audit_verb->parsed()) return cyto::tools::audit(name, json);
+  if (dead_verb->parsed()) return cyto::tools::dead_letters(name, json);
   using cyto::worker_order;
   if (start_verb->parsed()) return cyto::tools::order(worker_order::start, order);
   if (restart_verb->parsed()) return cyto::tools::order(worker_order::restart, order);

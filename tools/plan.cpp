@@ -6,6 +6,7 @@
 
 #include <cyto/doorbell.hpp>
 #include "command.hpp"
+#include "report.hpp"
 #include "topology_file.hpp"
 
 namespace cyto::tools {
@@ -100,6 +101,12 @@ nlohmann::ordered_json plan_json(const topology& of) {
     row["count"] = places(lane.from) * places(lane.to);
     row["lane_bytes"] = lane.lane_bytes;
     row["message_bytes_max"] = lane.lane_bytes - 2 * line_bytes;
+    row["full"] = tools::text_of(lane.policy);
+    const bool is_circular = is_in_cycle(of, lane);
+    row["in_cycle"] = is_circular;
+    row["hops_max"] = hops_json(lane.hops_max != 0 ? lane.hops_max
+                                : is_circular      ? hops_max_default
+                                                   : hops_unlimited);
     out["lanes"].push_back(row);
   }
   out["cores"] = usable_cores();
@@ -146,12 +153,15 @@ int plan(const run_options& options) {
                          : each["wait"].get<std::string>(),
                is_worker ? each["verify"].get<std::string>() : "");
   }
-  fmt::print("{:<36} {:>7} {:>20} {:>20}\n", "LANE", "COUNT", "EACH", "LARGEST MESSAGE");
+  fmt::print("{:<36} {:>7} {:>20} {:>20}  {}\n", "LANE", "COUNT", "EACH", "LARGEST MESSAGE",
+             "WHEN FULL");
   for (const auto& each : out["lanes"]) {
-    fmt::print("{:<36} {:>7} {:>20} {:>20}\n",
-               each["from"].get<std::string>() + " -> " + each["to"].get<std::string>(),
-               each["count"].get<unsigned>(), bytes_text(each["lane_bytes"].get<std::uint64_t>()),
-               bytes_text(each["message_bytes_max"].get<std::uint64_t>()));
+    fmt::print(
+        "{:<36} {:>7} {:>20} {:>20}  {}{}\n",
+        each["from"].get<std::string>() + " -> " + each["to"].get<std::string>(),
+        each["count"].get<unsigned>(), bytes_text(each["lane_bytes"].get<std::uint64_t>()),
+        bytes_text(each["message_bytes_max"].get<std::uint64_t>()), each["full"].get<std::string>(),
+        each["in_cycle"].get<bool>() ? ", part of a cycle, hops " + each["hops_max"].dump() : "");
   }
   fmt::print("when idle: {} of {} cores held, {:.0f} wake-ups a second\n",
              out["cores_held_when_idle"].get<unsigned>(), out["cores"].get<int>(),

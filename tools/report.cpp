@@ -4,6 +4,21 @@
 #include <map>
 
 namespace cyto::tools {
+namespace {
+
+const char* text_of(lane_purpose what) {
+  switch (what) {
+    case lane_purpose::messages:
+      return "messages";
+    case lane_purpose::deferred:
+      return "deferred";
+    case lane_purpose::dead_letters:
+      return "dead_letters";
+  }
+  return "unknown";
+}
+
+}  // namespace
 
 std::string hex_of(std::span<const std::byte> bytes) {
   static constexpr char digits[] = "0123456789abcdef";
@@ -56,6 +71,46 @@ nlohmann::json quarantine_report(const segment& from) {
   return out;
 }
 
+const char* text_of(full_policy which) {
+  switch (which) {
+    case full_policy::defer:
+      return "defer";
+    case full_policy::refuse:
+      return "refuse";
+    case full_policy::drop_newest:
+      return "drop_newest";
+  }
+  return "unknown";
+}
+
+nlohmann::json hops_json(std::uint32_t hops_max) {
+  return hops_max == hops_unlimited ? nlohmann::json("unlimited") : nlohmann::json(hops_max);
+}
+
+nlohmann::json dead_letters_report(const segment& from) {
+  nlohmann::json letters = nlohmann::json::array();
+  nlohmann::json routes = nlohmann::json::array();
+  for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
+    for (const dead_message& each : dead_letters_of(from, slot)) {
+      letters.push_back({{"from", each.from},
+                         {"to", each.to},
+                         {"kind", each.kind},
+                         {"hops", each.hops},
+                         {"bytes", each.size},
+                         {"stamp", each.stamp}});
+    }
+  }
+  for (const lane_status& lane : lanes_of(from)) {
+    if (lane.over_hops == 0) continue;
+    routes.push_back({{"lane", lane.name},
+                      {"hops_max", hops_json(lane.hops_max)},
+                      {"over_hops", lane.over_hops}});
+  }
+  return {{"name", std::string(from.name())},
+          {"routes", std::move(routes)},
+          {"kept", std::move(letters)}};
+}
+
 nlohmann::json audit_report(const segment& from) {
   nlohmann::json lanes = nlohmann::json::array();
   bool ok = true;
@@ -80,7 +135,13 @@ nlohmann::json audit_report(const segment& from) {
                      {"accepted_payload_bytes", lane.accepted_payload_bytes},
                      {"settled", lane.settled},
                      {"fenced", lane.fenced},
-                     {"balanced", lane.balanced}});
+                     {"balanced", lane.balanced},
+                     {"purpose", text_of(lane.purpose)},
+                     {"full", text_of(lane.policy)},
+                     {"hops_max", hops_json(lane.hops_max)},
+                     {"over_hops", lane.over_hops},
+                     {"no_room", lane.no_room},
+                     {"refused", lane.refused}});
   }
   return {{"name", std::string(from.name())}, {"ok", ok}, {"lanes", std::move(lanes)}};
 }

@@ -14,6 +14,13 @@ std::string hex_of(std::span<const std::byte> bytes);
 // {"ok": ..., "lanes": [{"name", "accepted", "delivered", "dropped", "quarantined", ...}]}
 nlohmann::json audit_report(const segment& from);
 
+// {"name", "routes": [{"lane", "hops_max", "over_hops"}], "kept": [{"from", "to", "kind", ...}]}
+nlohmann::json dead_letters_report(const segment& from);
+
+const char* text_of(full_policy which);
+// A number, or "unlimited".
+nlohmann::json hops_json(std::uint32_t hops_max);
+
 // [{"id", "worker", "lane", "kind", "bytes", "position", "stamp", "deaths", "last_end", "hex"}]
 nlohmann::json quarantine_report(const segment& from);
 

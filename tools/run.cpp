@@ -169,6 +169,7 @@ class runner {
     if (signal_ != 0) return 128 + signal_;
     const int code = report();
     if (code != 0) return code;
+    tell_not_sent();
     if (!undelivered_.empty()) {
       std::uint64_t messages = 0;
       for (const auto& each : undelivered_) messages += each["messages"].get<std::uint64_t>();
@@ -244,6 +245,20 @@ class runner {
     over_ = true;
     collect();
     system_->stop();
+  }
+
+  // Told, and no failure: the topology has asked for it. `refused` is not: its sender was told.
+  void tell_not_sent() const {
+    std::uint64_t over_hops = 0, no_room = 0;
+    for (const auto& lane : audit_["lanes"]) {
+      over_hops += lane["over_hops"].get<std::uint64_t>();
+      no_room += lane["no_room"].get<std::uint64_t>();
+    }
+    if (over_hops + no_room == 0) return;
+    fmt::print(stderr,
+               "cyto: system {}: not sent: {} messages that had made too many hops, {} for which "
+               "there was no room; see hops_max and full of its lanes\n",
+               topology_.name, over_hops, no_room);
   }
 
   // What report() tells, while the workers still stand.

@@ -5,6 +5,22 @@
 #include "command.hpp"
 
 namespace cyto::tools {
+namespace {
+
+// What a lane's writer has not sent, by reason.
+std::string not_sent(const nlohmann::json& lane) {
+  std::string out;
+  const auto add = [&](const char* key, const char* text) {
+    const auto count = lane[key].get<std::uint64_t>();
+    if (count != 0) out += fmt::format("; not sent {}: {}", count, text);
+  };
+  add("over_hops", "too many hops");
+  add("no_room", "no room");
+  add("refused", "refused");
+  return out;
+}
+
+}  // namespace
 
 std::string the_system(const std::string& name) {
   if (!name.empty()) return name;
@@ -44,9 +60,10 @@ int status(const std::string& name, bool as_json) {
     fmt::print("{:<36} {:>12} {:>12} {:>10} {:>14}{}\n", each["name"].get<std::string>(),
                each["accepted"].get<std::uint64_t>(), each["delivered"].get<std::uint64_t>(),
                each["in_flight"].get<std::uint64_t>(), each["backlog_bytes"].get<std::uint64_t>(),
-               each["fenced"].get<bool>()      ? "   FENCED"
-               : !each["balanced"].get<bool>() ? "   BROKEN"
-                                               : "");
+               (each["fenced"].get<bool>()      ? "   FENCED"
+                : !each["balanced"].get<bool>() ? "   BROKEN"
+                                                : "") +
+                   not_sent(each));
   }
   return 0;
 }
@@ -69,9 +86,31 @@ int audit(const std::string& name, bool as_json) {
         : !each["balanced"].get<bool>() ? "BROKEN"
         : each["settled"].get<bool>()   ? "ok"
                                         : "ok so far (moving)",
-        quarantined == 0 ? "" : fmt::format("; of the dropped {} in quarantine", quarantined));
+        (quarantined == 0 ? "" : fmt::format("; of the dropped {} in quarantine", quarantined)) +
+            not_sent(each));
   }
   return ok ? 0 : 1;
+}
+
+int dead_letters(const std::string& name, bool as_json) {
+  const nlohmann::json report = dead_letters_report(find_system(the_system(name)));
+  if (as_json) {
+    fmt::print("{}\n", report.dump());
+    return 0;
+  }
+  for (const auto& each : report["routes"]) {
+    fmt::print("{:<36} {} messages had made more than {} hops\n", each["lane"].get<std::string>(),
+               each["over_hops"].get<std::uint64_t>(), each["hops_max"].dump());
+  }
+  if (report["kept"].empty()) return 0;
+  fmt::print("{:<36} {:>10} {:>6} {:>10} {:>20}\n", "LANE", "KIND", "HOPS", "BYTES", "CAME OF");
+  for (const auto& each : report["kept"]) {
+    fmt::print("{:<36} {:>10} {:>6} {:>10} {:>20}\n",
+               each["from"].get<std::string>() + " -> " + each["to"].get<std::string>(),
+               each["kind"].get<unsigned>(), each["hops"].get<unsigned>(),
+               each["bytes"].get<unsigned>(), each["stamp"].get<std::uint64_t>());
+  }
+  return 0;
 }
 
 int list(bool as_json) {

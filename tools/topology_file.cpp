@@ -128,7 +128,8 @@ class reader : private topology_values {
           "plain",         "arguments", "settings",    "cells_bytes", "quarantine_bytes",
           "supervisor",    "restart",   "significant", "shutdown_ms", "wait_ready",
           "ready_ms",      "stall_ms",  "on_stall",    "success",     "prevent_restart",
-          "force_restart", "wait",      "spin_us",     "cpus",        "verify"});
+          "force_restart", "wait",      "spin_us",     "cpus",        "verify",
+          "deferred_bytes"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -188,6 +189,8 @@ class reader : private topology_values {
              "at most " + bytes_text(quarantine_bytes_max) + " are possible", "lower it");
     }
     out.quarantine_origin = remedy(out.quarantine_origin);
+    out.deferred_bytes = bytes(at, "deferred_bytes", 0, out.deferred_origin);
+    out.deferred_origin = remedy(out.deferred_origin);
     return out;
   }
 
@@ -214,7 +217,7 @@ class reader : private topology_values {
   }
 
   lane_spec read_lane(const toml::table& at) const {
-    only(at, "[[lane]]", {"from", "to", "lane_bytes"});
+    only(at, "[[lane]]", {"from", "to", "lane_bytes", "full", "hops_max"});
     lane_spec out;
     out.from = text(at, "from", "[[lane]]");
     out.to = text(at, "to", "[[lane]]");
@@ -229,6 +232,14 @@ class reader : private topology_values {
              "change it");
     }
     out.origin = remedy(out.origin);
+    out.policy = word_of<full_policy>(at, "full",
+                                      {{"defer", full_policy::defer},
+                                       {"refuse", full_policy::refuse},
+                                       {"drop_newest", full_policy::drop_newest}});
+    const toml::node* hops = at.get("hops_max");
+    const bool is_unlimited =
+        hops != nullptr && hops->is_string() && hops->as_string()->get() == "unlimited";
+    out.hops_max = is_unlimited ? hops_unlimited : number(at, "hops_max", 0, 1, hops_unlimited - 1);
     return out;
   }
 

@@ -59,6 +59,7 @@ nlohmann::json events_of(const segment& where, std::uint32_t slot, const death_r
         row["pid"] = each.first;
         break;
       case flight::taken:
+      case flight::deferred:
         row["from"] = neighbour(where, slot, each.lane, true);
         row["kind"] = each.detail;
         row["position"] = each.first;

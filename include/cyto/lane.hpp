@@ -174,6 +174,34 @@ class lane_writer {
   std::byte kept_[line_bytes - brief_header_bytes] = {};
 };
 
+// Why a message was not sent.
+enum class lane_loss : std::uint8_t { hops, no_room, refused };
+
+// A writer's count of what it has not sent along a lane, by reason; part of its turns.
+class lane_losses {
+ public:
+  lane_losses(output_line& line, std::uint64_t commit) noexcept;
+
+  void add(lane_loss why) noexcept {
+    ++now_[static_cast<std::size_t>(why)];
+    has_changed_ = true;
+  }
+  [[nodiscard]] bool has_changed() const noexcept { return has_changed_; }
+  // Ends of a turn: seal, before the commit word; or forget.
+  void seal(std::uint64_t stamp) noexcept;
+  void forget() noexcept {
+    now_ = committed_;
+    has_changed_ = false;
+  }
+
+ private:
+  output_line* line_;
+  unsigned spare_;
+  bool has_changed_ = false;
+  versioned<3>::values committed_;
+  versioned<3>::values now_;
+};
+
 enum class look : std::uint8_t { nothing, message, corrupt };
 
 class lane_reader {

@@ -34,6 +34,7 @@ namespace cyto {
 
 class mailbox {
  public:
+  // Of the inputs those that others write for messages, which come first.
   explicit mailbox(std::span<const std::unique_ptr<turn_input>> inputs);
   mailbox(const mailbox&) = delete;
   mailbox& operator=(const mailbox&) = delete;
@@ -61,17 +62,20 @@ class mailbox {
 
   // The front of that very lane, if there is one.
   turn_input* front_of(turn_input& lane, message_view& out) noexcept {
+    if (!is_merged(lane)) return lane.lane.peek(out) == look::message ? &lane : nullptr;
     if (!is_in_sight(lane.index) && !look_at(lane.index)) return nullptr;
     lane.lane.show(out);
     return &lane;
   }
 
   // The front of that lane was consumed.
-  void taken(const turn_input& from) noexcept { forget(from.index); }
+  void taken(const turn_input& from) noexcept {
+    if (is_merged(from)) forget(from.index);
+  }
   // Shuts a lane whose message turned out to be nonsense (M3).
   void fence(turn_input& from) noexcept {
     from.lane.fence();
-    forget(from.index);
+    taken(from);
     has_fenced_ = true;
   }
   // The turn was aborted: positions went back.
@@ -80,6 +84,8 @@ class mailbox {
   }
   // Whether a lane was fenced since the last call.
   [[nodiscard]] bool has_fenced() noexcept { return std::exchange(has_fenced_, false); }
+  // Whether there is one from a worker that may wait for this one's room.
+  [[nodiscard]] bool has_any_of_cycle() noexcept;
   [[nodiscard]] bool has_any() noexcept {
     if (in_sight_ != 0) return true;
     for (std::size_t at = 0; at < doors_.size(); at += doors_at_once) {
@@ -102,6 +108,9 @@ class mailbox {
     std::uint64_t stamp;  // Or nothing_in_sight.
   };
 
+  [[nodiscard]] bool is_merged(const turn_input& lane) const noexcept {
+    return lane.index < fronts_.size();
+  }
   [[nodiscard]] bool is_in_sight(std::size_t index) const noexcept {
     return fronts_[index].stamp != nothing_in_sight;
   }

@@ -161,7 +161,8 @@ class message_builder {
   // Stages the finished message. REQUIRES: fbb.Finish() was called since begin().
   status end(std::uint32_t kind, std::uint8_t hops) noexcept;
 
-  // Size in bytes of the message that end() staged or refused.
+  // Where the finished message stands that end() has not been called for, and its size in bytes.
+  [[nodiscard]] const void* data() const noexcept { return fbb_.GetBufferPointer(); }
   [[nodiscard]] std::uint32_t size() const noexcept { return fbb_.GetSize(); }
 
  private:

@@ -58,7 +58,10 @@ struct worker_status {
 };
 
 struct lane_status {
-  std::string name;  // "source/0 -> parser/1"
+  std::string name;  // "source/0 -> parser/1", "parser/1 (deferred)", "parser/1 (dead letters)"
+  lane_purpose purpose = lane_purpose::messages;
+  full_policy policy = full_policy::defer;
+  std::uint32_t hops_max = hops_unlimited;
   std::uint64_t lane_bytes = 0;
   std::uint64_t backlog_bytes = 0;
   std::uint64_t accepted = 0;
@@ -67,6 +70,11 @@ struct lane_status {
   std::uint64_t in_flight =
       0;  // Counted by walking the records, if settled; else accepted - delivered.
   std::uint64_t accepted_payload_bytes = 0;
+  // Never accepted: had made more than hops_max hops; no room, on a lane that drops; no room, on
+  // one that refuses, of which the sender was told.
+  std::uint64_t over_hops = 0;
+  std::uint64_t no_room = 0;
+  std::uint64_t refused = 0;
   bool settled = false;
   bool fenced = false;
   bool balanced = false;  // accepted == delivered + dropped + in flight
@@ -82,6 +90,20 @@ bool is_quiet(const segment& from);
 bool has_work(const segment& from, std::uint32_t slot_index);
 // By slot: whether messages wait for it.
 std::vector<bool> readers_with_work(const segment& from);
+
+// A message that had made too many hops and was not sent.
+struct dead_message {
+  std::string from;
+  std::string to;
+  std::uint32_t kind = 0;
+  std::uint32_t hops = 0;        // That it would have made.
+  std::uint32_t size = 0;        // Of its payload.
+  std::uint64_t stamp = 0;       // Of the message it came of; 0: of none.
+  std::vector<std::byte> bytes;  // Its payload; nothing if it was too large to be kept.
+};
+// Of one slot, oldest first: the last ones, as far as there is room for them. What its worker
+// overwrites meanwhile is left out.
+std::vector<dead_message> dead_letters_of(const segment& from, std::uint32_t slot_index);
 
 struct cell_view {
   std::string_view name;

@@ -59,6 +59,7 @@ enum class flight : std::uint32_t {
   producing,
   retrying,   // detail: kind, first: number in the quarantine
   set_aside,  // lane: of the inputs, detail: kind, first: number in the quarantine
+  deferred,   // lane: of the inputs, detail: kind, first: position, second: stamp
 };
 
 struct flight_event {

@@ -42,8 +42,8 @@
 
 namespace cyto {
 
-inline constexpr std::uint32_t layout_version = 3;
-inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 3
+inline constexpr std::uint32_t layout_version = 4;
+inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 4
 inline constexpr std::size_t name_bytes_max = 47;
 inline constexpr std::uint32_t slot_count_max = 256;
 inline constexpr std::uint64_t lane_bytes_min = page_bytes;
@@ -88,6 +88,23 @@ struct slot_entry {
 };
 static_assert(sizeof(slot_entry) == 176);
 
+// What a lane is for. All but the first lead from a slot to itself, and come after its others.
+enum class lane_purpose : std::uint32_t {
+  messages,     // From one to another, or to oneself, as the topology says.
+  deferred,     // Taken, and handled once there is room for what follows from it: worker.hpp, W4.
+  dead_letters  // What has made too many hops: turn.hpp, U4. Nobody waits for these.
+};
+
+// What becomes of a message for which a lane has no room.
+enum class full_policy : std::uint32_t {
+  defer,       // Its turn is undone, and done over when there is room.
+  refuse,      // The sender is told and goes on; nothing is sent.
+  drop_newest  // The same, and it is counted as dropped.
+};
+
+inline constexpr std::uint32_t hops_unlimited = 255;
+inline constexpr std::uint32_t hops_max_default = 10;  // Of lanes that are part of a cycle.
+
 struct lane_entry {
   std::uint32_t writer_slot;
   std::uint32_t reader_slot;
@@ -95,8 +112,12 @@ struct lane_entry {
   std::uint32_t reader_index;  // Which input_line of the reader.
   std::uint64_t ring_offset;
   std::uint64_t ring_bytes;
+  std::uint32_t purpose;   // lane_purpose
+  std::uint32_t policy;    // full_policy
+  std::uint32_t hops_max;  // Of its messages; hops_unlimited: no limit.
+  std::uint32_t in_cycle;  // 1: its reader reaches its writer along lanes between workers.
 };
-static_assert(sizeof(lane_entry) == 32);
+static_assert(sizeof(lane_entry) == 48);
 
 struct doorbell_line {
   alignas(line_bytes) word<std::uint32_t> parked;
@@ -115,8 +136,9 @@ static_assert(sizeof(input_line) == 2 * line_bytes);
 // What a writer owns of a lane, beside the ring.
 struct output_line {
   alignas(line_bytes) versioned<3> sent;  // {write position, accepted, payload bytes accepted}
+  alignas(line_bytes) versioned<3> lost;  // Never in the ring: {over hops_max, no room, refused}
 };
-static_assert(sizeof(output_line) == line_bytes);
+static_assert(sizeof(output_line) == 2 * line_bytes);
 
 // What a source has to say of its end: nothing; that it has said all; that it was told to stop.
 enum class source_end : std::uint32_t { none, finished, drained };
@@ -149,6 +171,7 @@ struct control {
   alignas(line_bytes) versioned<7> quarantine;       // The account of it: see quarantine.hpp.
   alignas(line_bytes) word<std::uint64_t> handling;  // The message in hand: see postmortem.hpp.
   fault_note fault;
+  word<std::uint64_t> waits_for;  // Room in which lane, and how much: see worker.hpp, W4.
   alignas(line_bytes) flight_event events[flight_events];
   alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
 };
@@ -242,6 +265,10 @@ struct lane_plan {
   std::uint32_t writer_slot = 0;
   std::uint32_t reader_slot = 0;
   std::uint64_t ring_bytes = 0;  // A power of two, lane_bytes_min to lane_bytes_max.
+  lane_purpose purpose = lane_purpose::messages;
+  full_policy policy = full_policy::defer;
+  std::uint32_t hops_max = hops_unlimited;
+  bool in_cycle = false;
 };
 // Whether parts of a segment that have 2 MiB or more shall lie in huge pages of that size. Asked of
 // the kernel once, at creation (MADV_COLLAPSE, Linux 6.1); no pages need to be set aside for it.

@@ -13,6 +13,9 @@
 //      stamp is above its causes'.
 //   T2 A turn has one stamp, taken after its last take.
 //   T3 Equal stamps of two workers are concurrent; the lower slot goes first.
+//   T4 A turn that takes no message has a stamp of at least the monotonic clock's, in units of
+//      clock_tick_ns. No order depends on it; it bounds how long a message can be passed over:
+//      until those are handed out that were sent before it, or at about the same time.
 //
 // Death: the clock is the commit word, so a successor continues it.
 #pragma once
@@ -21,6 +24,9 @@
 #include <cstdint>
 
 namespace cyto {
+
+// 56 bits of them are 36 years after the machine was started.
+inline constexpr std::uint64_t clock_tick_ns = 16;
 
 class stamp_clock {
  public:

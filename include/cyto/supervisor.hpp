@@ -26,7 +26,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -101,6 +100,10 @@ struct worker_spec : child_spec {
   std::vector<std::uint32_t> cpus;
   std::uint64_t quarantine_bytes = 64 * 1024;  // 0 to 1 GiB.
   std::string quarantine_origin = "quarantine_bytes";
+  // Of what it defers while it waits for room, if it is part of a cycle: a power of two, at least
+  // twice the largest lane that leads to it. 0: four times that.
+  std::uint64_t deferred_bytes = 0;
+  std::string deferred_origin = "deferred_bytes";
 };
 
 struct lane_spec {
@@ -108,6 +111,10 @@ struct lane_spec {
   std::string to;
   std::uint64_t lane_bytes = 1U << 20;
   std::string origin = "lane_bytes";  // What to change if it is too small, for messages.
+  full_policy policy = full_policy::defer;
+  // Hops that its messages have made at most, 1 to 254; hops_unlimited; or 0: hops_max_default if
+  // it is part of a cycle, and else unlimited.
+  std::uint32_t hops_max = 0;
 };
 
 // A supervisor: of workers, and of other supervisors. All live in one process.
@@ -134,6 +141,8 @@ struct topology {
   std::string table_of;   // The group whose cells are the result; may be empty.
 };
 
+// Whether the lane is part of a cycle: its reader reaches its writer along lanes between workers.
+bool is_in_cycle(const topology& of, const lane_spec& lane);
 // Throws bad_input, naming worker and bound, when the topology cannot work.
 void check(const topology& of);
 // The memory it takes. REQUIRES: check() passed.

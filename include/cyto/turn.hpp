@@ -19,6 +19,11 @@
 //   U2 After it, as hints only and nothing before them: the committed bit of each lane's first
 //      record; then the space given back. One full fence, then the bells of whoever sleeps.
 //   U3 abort() leaves nothing that a later turn, which may bear the same stamp, could make visible.
+//   U4 What is not sent because of its lane's policy, or because it has made too many hops, is
+//      counted by the same commit; of the latter the newest lie in a lane of the slot to itself, in
+//      pairs of a dead_letter and the message.
+//   U5 defer() moves a message as it is, with its hops, from its lane into the slot's own: by one
+//      commit, so it is in one of the two.
 //
 // Death: killed before the store: recover() of the next incarnation wipes the tags above the commit
 //   word and cuts the lanes; the turn never happened, its messages are handed out again. Killed
@@ -53,6 +58,11 @@ struct turn_output {
   const word<std::uint32_t>* reader_standing;
   std::uint32_t reader_slot;
   std::uint32_t index;  // Which output of its turn.
+  lane_losses losses;
+  lane_purpose purpose = lane_purpose::messages;
+  full_policy policy = full_policy::defer;
+  std::uint32_t lane_hops_max = hops_unlimited;
+  std::uint32_t hops_max = hops_unlimited;  // The least that any kind of message has here.
   bool touched = false;
 };
 
@@ -63,7 +73,9 @@ struct turn_input {
   turn* of;
   doorbell_line* writer_bell;
   std::uint32_t writer_slot;
-  std::uint32_t index;                 // Which input of its turn.
+  std::uint32_t index;  // Which input of its turn.
+  lane_purpose purpose = lane_purpose::messages;
+  bool in_cycle = false;               // Its writer may wait for this worker's messages.
   std::uint64_t given_back_bytes = 0;  // Since the writer's bell was last looked at.
   bool touched = false;
 };
@@ -91,6 +103,19 @@ class output {
   std::vector<turn_output*> members_;
 };
 
+// What stands before each message among the dead letters, as a record of its own.
+struct dead_letter {
+  std::uint32_t reader_slot;  // To whom it was not sent.
+  std::uint32_t kind;
+  std::uint32_t hops;
+  std::uint32_t size;   // Of its payload, which follows if it is at most dead_letter_bytes_max.
+  std::uint64_t stamp;  // Of the message it came of; 0: of none.
+};
+static_assert(sizeof(dead_letter) == 24);
+
+inline constexpr std::uint32_t dead_letter_kind = 2;
+inline constexpr std::uint32_t dead_letter_bytes_max = 4096;
+
 // The word of the root that says from which lane a message is to come again: its number + 1.
 inline constexpr std::size_t root_pending = 6;
 
@@ -115,21 +140,26 @@ class turn {
 
   // --- for handlers -------------------------------------------------------------------------
   // Builds a T in place and stages it on one lane. `build` gets the FlatBufferBuilder and returns
-  // the root's offset. Anything but ok dooms the turn: it will be aborted and, if the lane was
-  // full, tried again when there is room. A handler need not look at the answer.
+  // the root's offset. On a lane that defers, as lanes do unless the topology says otherwise,
+  // anything but ok dooms the turn: it will be aborted and, if the lane was full, tried again when
+  // there is room. A handler need not look at the answer. On one that refuses or drops, `full` and
+  // `dropped` leave the turn as it was. `dropped`, too, if it would have made more than hops_max
+  // hops.
   template <class T, class Build>
   status send(turn_output& to, Build&& build) {
     if (fault_ != turn_fault::none) return status::full;
     flatbuffers::FlatBufferBuilder& fbb = builder_->begin(to.lane);
     fbb.Finish(std::forward<Build>(build)(fbb));
+    if (hops_ > to.hops_max && is_over(to, message_kind<T>())) [[unlikely]] {
+      return bury(to, builder_->data(), builder_->size(), message_kind<T>());
+    }
     const status sent = builder_->end(message_kind<T>(), hops_);
     if (sent == status::ok) [[likely]] {
       recorder_.note(flight::sent, to.index, message_kind<T>(), builder_->size());
       if (!to.touched) touch(to);
-    } else {
-      refuse(to, sent, builder_->size());
+      return sent;
     }
-    return sent;
+    return refuse(to, sent, builder_->size());
   }
   // Stages a copy of a message that was built before.
   template <class T>
@@ -144,6 +174,9 @@ class turn {
 
   // The message in hand is handed in again in the next turn; what was done so far commits.
   void again() noexcept { again_ = true; }
+  // How many turns of workers lie between the message in hand and one that came of no message; 0 in
+  // a source's turn. Counts to 255.
+  [[nodiscard]] std::uint32_t hops() const noexcept { return hops_; }
   // Stamp of the message in hand; 0 in a source's turn.
   [[nodiscard]] std::uint64_t message_stamp() const noexcept { return message_stamp_; }
   // The stamp that this turn would get if nothing more were taken.
@@ -195,9 +228,13 @@ class turn {
   // --- for the loop -------------------------------------------------------------------------
   // What its lanes write their records by.
   [[nodiscard]] shape_book& shapes() noexcept { return shapes_; }
-  turn_output& add_output(lane_writer lane, doorbell_line& reader_bell,
+  turn_output& add_output(lane_writer lane, const lane_losses& losses, doorbell_line& reader_bell,
                           const word<std::uint32_t>& reader_standing, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
+  // A lane to this slot itself, by its purpose. REQUIRES: both ends were added last.
+  void add_own(lane_purpose purpose);
+  // Messages of that kind make at most so many hops, whatever their lane says; 255: any number.
+  void limit_hops(std::uint32_t kind, std::uint32_t hops_max);
   [[nodiscard]] std::span<const std::unique_ptr<turn_input>> inputs() const noexcept {
     return {inputs_.data(), inputs_.size()};
   }
@@ -216,13 +253,27 @@ class turn {
     from.of->touch(from);
     from.lane.take(message);
   }
+  // Whether the slot has a lane for what it defers; and the oldest message there.
+  [[nodiscard]] bool can_defer() const noexcept { return deferred_ != nullptr; }
+  [[nodiscard]] turn_input* deferred_front(message_view& out) noexcept {
+    if (deferred_ == nullptr) [[likely]]
+      return nullptr;
+    return deferred_->lane.peek(out) == look::message ? deferred_ : nullptr;
+  }
+  // Takes the front of `from`, which stands in `message`, and puts it behind what is deferred;
+  // false if there is no room (U5).
+  [[nodiscard]] bool defer(turn_input& from, const message_view& message) noexcept;
+  // The turn takes no message (T4 of stamp.hpp).
   void begin_source() noexcept {
     own_->handling.publish(handling_special(handling_produce, 0));
     recorder_.note(flight::producing, 0, 0, 0);
+    clock_.see(monotonic_ns() / clock_tick_ns);
     message_stamp_ = 0;
     hops_ = 0;
     again_ = false;
   }
+  // What is sent from here on has made no hop: it comes from outside, by way of a port.
+  void restart_hops() noexcept { hops_ = 0; }
   [[nodiscard]] bool wants_again() const noexcept { return again_; }
   // The lane whose front comes again before anything else is looked at, part of the committed turn;
   // nullptr if there is none.
@@ -260,7 +311,7 @@ class turn {
     own_->handling.publish(handling);
     clock_.see(message.stamp);
     message_stamp_ = message.stamp;
-    hops_ = static_cast<std::uint8_t>(message.hops + 1);
+    hops_ = static_cast<std::uint8_t>(message.hops + (message.hops != 255 ? 1 : 0));
     again_ = false;
   }
   void touch(turn_output& to) {
@@ -271,7 +322,11 @@ class turn {
   static void tell_writer(turn_input& from) noexcept;
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                    std::size_t alignment);
-  void refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
+  status refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
+  [[nodiscard]] bool is_over(const turn_output& to, std::uint32_t kind) const noexcept;
+  status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
+  void make_room_for_dead_letters() noexcept;
+  void lose(turn_output& to, lane_loss why) noexcept;
   bool list(std::uint64_t entry) noexcept;
 
   control* own_;
@@ -283,6 +338,17 @@ class turn {
   std::vector<std::unique_ptr<turn_input>> inputs_;
   std::vector<turn_output*> touched_outputs_;  // Reserved for all outputs: never allocates.
   std::vector<turn_input*> touched_inputs_;    // The same of inputs.
+  // Where messages were lost in this turn. Reserved for all outputs.
+  std::vector<turn_output*> lossy_outputs_;
+  turn_input* deferred_ = nullptr;
+  turn_output* defers_to_ = nullptr;
+  turn_input* dead_ = nullptr;
+  turn_output* buries_in_ = nullptr;
+  struct hop_limit {
+    std::uint32_t kind;
+    std::uint32_t hops_max;
+  };
+  std::vector<hop_limit> hop_limits_;
   std::unique_ptr<message_builder> builder_;
   recorder recorder_;
   shape_book shapes_;

@@ -31,6 +31,7 @@ inline constexpr std::size_t page_bytes = 4096;
 enum class status : std::uint8_t {
   ok,       // Staged; it becomes visible when the turn commits.
   full,     // No room now; there will be when the reader has gone on.
+  dropped,  // Not sent, and counted: no room on a lane that drops, or too many hops.
   too_big,  // It can never fit: larger than the lane, or than the worker's cells.
   closed,   // The other side has gone for good.
 };
@@ -41,6 +42,8 @@ constexpr std::string_view to_string(status value) noexcept {
       return "ok";
     case status::full:
       return "full";
+    case status::dropped:
+      return "dropped";
     case status::too_big:
       return "too_big";
     case status::closed:

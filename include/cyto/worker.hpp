@@ -25,9 +25,15 @@
 //   W1 Handlers are called in causal order (mailbox.hpp), each inside a turn; a turn may hold
 //      several messages. A handler may be called again for a message whose turn did not commit, so
 //      it changes nothing but cells and lanes, and takes nothing that a second call would not find.
-//   W2 A turn that finds a lane full is aborted and tried again when there is room; this is the
-//      `defer` policy, and the only one so far.
+//   W2 A turn that finds a lane full is aborted and tried again when there is room, unless the
+//      lane's policy is to refuse or to drop.
 //   W3 A message that a predecessor has died of is handled in a turn of its own.
+//   W4 While a worker that is part of a cycle waits for room, it takes messages off its lanes in
+//      the order of W1, into a lane to itself, as long as one of them comes out of a cycle; so
+//      whoever waits for it in a circle gets room. They are handled before all others. A worker
+//      whose own lane is full says in `waits_for` which room it waits for; a circle of such
+//      workers stands still for good, and the last of them to sleep, which sees it, fails. Model:
+//      tests/model/cycle.pml, POLICY 7.
 //
 //   Each message is verified before its handler sees it, unless the topology says that this worker
 //   believes its senders (`verify`). What comes out of a port is another program's, and is always
@@ -96,13 +102,21 @@ class worker {
   // Registers f(const T&, turn&) for messages of type T. Throws if two types have one number.
   template <class T, class F>
   void on(F handler) {
-    add_handler(message_kind<T>(), T::GetFullyQualifiedName(), message_schema<T>,
-                [handler = std::move(handler)](const message_view& view, turn& in,
-                                               bool is_verified) mutable {
-                  const T* message = open_message<T>(view, is_verified);
-                  if (message != nullptr) handler(*message, in);
-                  return message != nullptr;
-                });
+    add_handler(
+        message_kind<T>(), T::GetFullyQualifiedName(), message_schema<T>,
+        [](const message_view& view) { return open_message<T>(view) != nullptr; },
+        [handler = std::move(handler)](const message_view& view, turn& in,
+                                       bool is_verified) mutable {
+          const T* message = open_message<T>(view, is_verified);
+          if (message != nullptr) handler(*message, in);
+          return message != nullptr;
+        });
+  }
+  // Messages of type T that this worker sends have made at most so many hops, whatever their lane
+  // says (hops_max of the topology); 255: any number. See turn::hops().
+  template <class T>
+  void limit_hops(std::uint32_t hops_max) {
+    slot_->the_turn().limit_hops(message_kind<T>(), hops_max);
   }
   // Registers produce(turn&), called whenever there is room until it answers `finished`. Its
   // position belongs into a cell: the turn is called again if it did not commit.
@@ -123,15 +137,17 @@ class worker {
  private:
   // Handles the message, verified or not; false if it is no sound one.
   using call_function = std::function<bool(const message_view&, turn&, bool is_verified)>;
+  using sound_function = bool (*)(const message_view&);
   struct handler_entry {
     std::uint32_t kind;
     const char* type_name;
     std::string (*schema)();
+    sound_function is_sound;
     call_function call;
     std::vector<bool> was_sound{};  // By input: a message of this type was verified.
   };
   void add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
-                   call_function call);
+                   sound_function is_sound, call_function call);
   // `from` is nullptr for a message out of the quarantine.
   bool handle(const message_view& view, const turn_input* from);
   bool handle_believing(handler_entry& by, const message_view& view, const turn_input* from);
@@ -144,6 +160,9 @@ class worker {
   void say_end(source_end end) noexcept;
   bool resolve_fault(std::size_t handled);
   void wait_for_room(turn_output& to, std::uint64_t bytes);
+  bool put_off();
+  [[nodiscard]] bool is_handled(const message_view& view) const;
+  void refuse_standstill(const turn_output& to, std::uint64_t bytes);
   void settle();
   [[nodiscard]] bool look_on() noexcept;
   void sleep();

@@ -34,7 +34,9 @@ runs=(
   "holds  super   -DN=2 -DKILLS=3 -DINCS=4"
   "broken super   -DN=2 -DPIDFILE"
   "holds  cycle   -DPOLICY=0 -DACYC"         # What a topology without cycles can rely on.
-  "holds  cycle   -DPOLICY=5"                # The outbox: not built yet.
+  "holds  cycle   -DPOLICY=7 -DORDER=1"      # What is deferred.
+  "broken cycle   -DPOLICY=7 -DORDER=1 -DNOEXT"
+  "holds  cycle   -DPOLICY=5"                # Another way: an outbox.
   "broken cycle   -DPOLICY=0"
   "holds  cut     -DMETHOD=3 -DTURNS=3"      # Consistent cuts: not built yet.
   "holds  member  -DM=2"                     # Lanes that join and leave: not built yet.
