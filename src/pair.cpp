@@ -209,19 +209,19 @@ status pair_end::send_raw(status staged) {
   return state_->peer_has_left() ? status::closed : staged;
 }
 
-void pair_end::sleep(milliseconds at_most) {
+void pair_end::sleep(time_limit at_most) {
   if (!peer_is_here() && state_->listener) {
     pollfd door{state_->listener.get(), POLLIN, 0};
-    poll(&door, 1, static_cast<int>(at_most.count()));
+    poll(&door, 1, static_cast<int>(at_most.ms()));
   } else {
-    place().bell().wait(static_cast<std::uint64_t>(at_most.count()) * 1'000'000);
+    place().bell().wait(static_cast<std::uint64_t>(at_most.ms()) * 1'000'000);
   }
   admit();
 }
 
-bool pair_end::drain(milliseconds at_most) {
+bool pair_end::drain(time_limit at_most) {
   if (!is_mine()) return false;
-  const auto deadline = clock::now() + at_most;
+  const auto deadline = clock::now() + milliseconds(at_most.ms());
   stay_readable();
   for (;;) {
     if (lane().lane.was_empty()) return true;
@@ -237,19 +237,19 @@ bool pair_end::drain(milliseconds at_most) {
   }
 }
 
-void pair_end::wait_for_room(milliseconds at_most) {
+void pair_end::wait_for_room(time_limit at_most) {
   lane_writer& to = lane().lane;
   place().bell().prepare();
-  if (to.room() < to.room_wanted()) sleep(std::min<milliseconds>(at_most, look_around));
+  if (to.room() < to.room_wanted()) sleep(std::min(milliseconds(at_most.ms()), look_around));
   place().bell().cancel();
 }
 
-bool pair_end::next_batch(milliseconds at_most) {
+bool pair_end::next_batch(time_limit at_most) {
   if (!is_mine()) return false;
   if (state_->gave_out) place().the_turn().commit();
   stay_readable();
   state_->gave_out = state_->held.await(
-      at_most, [this] { return state_->peer_has_left(); },
+      milliseconds(at_most.ms()), [this] { return state_->peer_has_left(); },
       [this](milliseconds left) { sleep(std::min<milliseconds>(left, look_around)); });
   if (!state_->gave_out) {
     admit();

@@ -200,7 +200,7 @@ void port_end::keep_cells() {
   commit();
 }
 
-void port_end::wait(milliseconds at_most) noexcept {
+void port_end::wait(time_limit at_most) noexcept {
   if (!state_->held.is_mine() || state_->in_turn) return;
   if (!state_->taken.empty()) commit();
   state_->handed_out = 0;
@@ -208,7 +208,7 @@ void port_end::wait(milliseconds at_most) noexcept {
   if (state_->wakeups) state_->wakeups->signal();
   const system_phase order_seen = order();
   const bool found = state_->held.await(
-      at_most,
+      milliseconds(at_most.ms()),
       [this] {
         tell_supervisor();
         return order() == system_phase::stopping;
@@ -221,20 +221,20 @@ void port_end::wait(milliseconds at_most) noexcept {
   if (!found) arm(order_seen);
 }
 
-void port_end::wait_for_room(milliseconds at_most) noexcept {
+void port_end::wait_for_room(time_limit at_most) noexcept {
   sleep_until(at_most, [this] {
     return order() != system_phase::running || state_->full == nullptr ||
            state_->full->room() >= state_->full_bytes;
   });
 }
 
-status port_end::drain(milliseconds at_most) noexcept {
+status port_end::drain(time_limit at_most) noexcept {
   const auto is_taken = [this] {
     const auto all = place().the_turn().outputs();
     return std::all_of(all.begin(), all.end(),
                        [](const auto& each) { return each->lane.was_empty(); });
   };
-  const auto deadline = std::chrono::steady_clock::now() + at_most;
+  const auto deadline = std::chrono::steady_clock::now() + milliseconds(at_most.ms());
   for (;;) {
     if (is_taken()) return status::ok;
     if (order() == system_phase::stopping) return status::closed;
@@ -246,10 +246,10 @@ status port_end::drain(milliseconds at_most) noexcept {
 
 // Sleeps once, unless that is so.
 template <class Done>
-void port_end::sleep_until(milliseconds at_most, const Done& done) noexcept {
+void port_end::sleep_until(time_limit at_most, const Done& done) noexcept {
   doorbell& bell = place().bell();
   bell.prepare();
-  const auto slept = std::chrono::nanoseconds(std::min(at_most, sleep_at_most));
+  const auto slept = std::chrono::nanoseconds(std::min(milliseconds(at_most.ms()), sleep_at_most));
   if (!done()) bell.wait(static_cast<std::uint64_t>(slept.count()));
   bell.cancel();
 }

@@ -30,8 +30,8 @@ class port_outlet final : public outlet {
     in_turn_ = false;
     return end_.end_turn();  // It is doomed, and so undone.
   }
-  void wait_for_room(std::chrono::milliseconds at_most) override { end_.wait_for_room(at_most); }
-  status drain(std::chrono::milliseconds at_most) override { return end_.drain(at_most); }
+  void wait_for_room(time_limit at_most) override { end_.wait_for_room(at_most); }
+  status drain(time_limit at_most) override { return end_.drain(at_most); }
 
  private:
   detail::port_end end_;

@@ -20,8 +20,8 @@ class pair_outlet final : public outlet {
   }
   void commit() noexcept override { end_.send_raw(status::ok); }
   status abort() noexcept override { return end_.send_raw(status::full); }
-  void wait_for_room(std::chrono::milliseconds at_most) override { end_.wait_for_room(at_most); }
-  status drain(std::chrono::milliseconds at_most) override {
+  void wait_for_room(time_limit at_most) override { end_.wait_for_room(at_most); }
+  status drain(time_limit at_most) override {
     if (end_.drain(at_most)) return status::ok;
     return end_.peer_is_gone() ? status::closed : status::full;
   }

@@ -144,8 +144,8 @@ struct shared_port::core {
   status put(place& mine, std::uint32_t target, const void* data, std::uint32_t bytes,
              std::uint32_t kind, std::size_t alignment) noexcept;
   void pump() noexcept;
-  bool flush(const place& mine, milliseconds at_most);
-  bool drain(milliseconds at_most);
+  bool flush(const place& mine, time_limit at_most);
+  bool drain(time_limit at_most);
 
   bool take_flag() noexcept { return !busy.load() && !busy.exchange(true); }
   void give_flag() noexcept;
@@ -304,9 +304,9 @@ void shared_port::core::give_back(std::size_t count) noexcept {
   tell_waiters();
 }
 
-bool shared_port::core::flush(const place& mine, milliseconds at_most) {
+bool shared_port::core::flush(const place& mine, time_limit at_most) {
   if (is_child()) return false;
-  const auto deadline = clock::now() + at_most;
+  const auto deadline = clock::now() + milliseconds(at_most.ms());
   const auto done = [&] { return mine.committed_count.load() == mine.put_count; };
   for (;;) {
     pump();
@@ -322,9 +322,9 @@ bool shared_port::core::flush(const place& mine, milliseconds at_most) {
   }
 }
 
-bool shared_port::core::drain(milliseconds at_most) {
+bool shared_port::core::drain(time_limit at_most) {
   if (is_child()) return false;
-  const auto deadline = clock::now() + at_most;
+  const auto deadline = clock::now() + milliseconds(at_most.ms());
   for (;;) {
     const milliseconds left = rest(deadline);
     status taken = status::full;
@@ -375,7 +375,7 @@ shared_port::producer shared_port::join() const {
   return {core_, *mine};
 }
 
-bool shared_port::drain(milliseconds at_most) const { return core_->drain(at_most); }
+bool shared_port::drain(time_limit at_most) const { return core_->drain(at_most); }
 
 shared_port::producer::producer(std::shared_ptr<core> of, place& mine) noexcept
     : core_(std::move(of)), mine_(&mine) {}
@@ -409,6 +409,6 @@ status shared_port::producer::put(std::uint32_t target, const void* data, std::u
 
 void shared_port::producer::pump() noexcept { core_->pump(); }
 
-bool shared_port::producer::flush(milliseconds at_most) { return core_->flush(*mine_, at_most); }
+bool shared_port::producer::flush(time_limit at_most) { return core_->flush(*mine_, at_most); }
 
 }  // namespace cyto

@@ -500,13 +500,13 @@ class slot_outlet final : public outlet {
     place_.the_turn().abort();
     return status::full;
   }
-  void wait_for_room(milliseconds at_most) override {
+  void wait_for_room(time_limit at_most) override {
     place_.bell().prepare();
-    place_.bell().wait(static_cast<std::uint64_t>(std::min(at_most, milliseconds(5)).count()) *
+    place_.bell().wait(static_cast<std::uint64_t>(std::min<std::int64_t>(at_most.ms(), 5)) *
                        1'000'000);
     place_.bell().cancel();
   }
-  status drain(milliseconds) override { return status::ok; }
+  status drain(time_limit) override { return status::ok; }
 
  private:
   slot place_;
@@ -596,8 +596,8 @@ class counting_outlet final : public outlet {
   }
   void commit() noexcept override { *committed_ += std::exchange(staged_, 0); }
   status abort() noexcept override { return status::full; }
-  void wait_for_room(milliseconds) override {}
-  status drain(milliseconds) override { return status::ok; }
+  void wait_for_room(time_limit) override {}
+  status drain(time_limit) override { return status::ok; }
 
  private:
   std::atomic<std::uint64_t>* committed_;
@@ -672,8 +672,8 @@ class interrupted_outlet final : public outlet {
     staged_ = 0;
     return status::full;
   }
-  void wait_for_room(milliseconds) override { by_->while_waiting(); }
-  status drain(milliseconds) override {
+  void wait_for_room(time_limit) override { by_->while_waiting(); }
+  status drain(time_limit) override {
     by_->while_draining();
     return status::ok;
   }

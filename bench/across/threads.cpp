@@ -1,6 +1,8 @@
 // Many threads of one process before one port, and the queue that stands before it alone.
 #include <concurrentqueue/concurrentqueue.h>
 
+#include <chrono>
+
 #include <stdexcept>
 #include <thread>
 
@@ -31,8 +33,8 @@ class system_outlet final : public outlet {
     place_.the_turn().abort();
     return status::full;
   }
-  void wait_for_room(std::chrono::milliseconds) override { relax(); }
-  status drain(std::chrono::milliseconds) override { return status::ok; }
+  void wait_for_room(time_limit) override { relax(); }
+  status drain(time_limit) override { return status::ok; }
 
  private:
   player_slot place_;

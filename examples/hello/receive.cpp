@@ -1,4 +1,5 @@
 // Prints what it is sent, read where it lies, until the sender has left.
+#include <chrono>
 #include <cstdio>
 #include <cyto/cyto.hpp>
 

@@ -1,4 +1,5 @@
 // Sends three messages; each becomes visible by one store.
+#include <chrono>
 #include <cyto/cyto.hpp>
 
 #include "tick_generated.h"

@@ -21,7 +21,6 @@
 //   the runtime folder and is taken over by the next open().
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -51,11 +50,11 @@ class pair_end {
   ~pair_end();
 
   status send_raw(status staged);
-  bool drain(std::chrono::milliseconds at_most);
+  bool drain(time_limit at_most);
   // Sleeps until the message that was refused last may fit, at most that long.
-  void wait_for_room(std::chrono::milliseconds at_most);
+  void wait_for_room(time_limit at_most);
   // Commits the batch handed out before; waits until there is another message or time is up.
-  bool next_batch(std::chrono::milliseconds at_most);
+  bool next_batch(time_limit at_most);
   [[nodiscard]] bool is_open();
   [[nodiscard]] int fd();
   // Whether the other end has said goodbye and nobody has come in its place.
@@ -72,7 +71,7 @@ class pair_end {
   template <class Found>
   void arm(Found has_come) noexcept;
   [[nodiscard]] bool peer_is_here() const;
-  void sleep(std::chrono::milliseconds at_most);
+  void sleep(time_limit at_most);
   std::unique_ptr<state> state_;
 };
 
@@ -100,7 +99,7 @@ class sender {
     return end_.send_raw(end_.place().the_turn().send(end_.lane(), message));
   }
   // Waits until the receiver has taken everything, at most that long. Returns whether it has.
-  bool drain(std::chrono::milliseconds at_most) { return end_.drain(at_most); }
+  bool drain(time_limit at_most) { return end_.drain(at_most); }
   // For an event loop of the program's own: a descriptor to wait on with epoll, poll, select or
   // io_uring, the same one each time, closed by the destructor. It is readable, but for this: once
   // send() has answered full, or drain() false, it is not until there is room (all is taken), or
@@ -147,8 +146,8 @@ class receiver {
 
   // The messages there are, at most batch_max, read where they lie; valid until the next call,
   // which gives them back. wait() sleeps until there is one or time is up.
-  batch poll() { return wait(std::chrono::milliseconds(0)); }
-  batch wait(std::chrono::milliseconds at_most) {
+  batch poll() { return wait(time_limit()); }
+  batch wait(time_limit at_most) {
     batch_.clear();
     if (!end_.next_batch(at_most)) return batch(batch_);
     message_view view;

@@ -21,7 +21,6 @@
 //   goes on from there.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -105,12 +104,12 @@ class port_end {
   status end_turn() noexcept;
   void undo_turn() noexcept;
   // Gives back what was handed out; waits until there is more or time is up.
-  void wait(std::chrono::milliseconds at_most) noexcept;
+  void wait(time_limit at_most) noexcept;
   bool next(message_view& out) noexcept;
   // Sleeps until there is room for what was answered `full` last, at most that long.
-  void wait_for_room(std::chrono::milliseconds at_most) noexcept;
+  void wait_for_room(time_limit at_most) noexcept;
   // Waits until all that was sent is taken: ok, full (not yet), closed (the system has ended).
-  status drain(std::chrono::milliseconds at_most) noexcept;
+  status drain(time_limit at_most) noexcept;
   [[nodiscard]] bool is_open() const noexcept;
   [[nodiscard]] int fd();
   [[nodiscard]] slot& place() noexcept;
@@ -126,7 +125,7 @@ class port_end {
   void tell_supervisor() noexcept;
   void arm(system_phase order_seen) noexcept;
   template <class Done>
-  void sleep_until(std::chrono::milliseconds at_most, const Done& done) noexcept;
+  void sleep_until(time_limit at_most, const Done& done) noexcept;
   std::unique_ptr<state> state_;
 };
 
@@ -229,8 +228,8 @@ class port {
   // The messages there are, and that come meanwhile, of all lanes in causal order: at most
   // batch_max, and from each lane not much more than a quarter of it, since their space is given
   // back by the next call. wait() sleeps until there is one, time is up, or the system has ended.
-  batch poll() noexcept { return wait(std::chrono::milliseconds(0)); }
-  batch wait(std::chrono::milliseconds at_most) noexcept {
+  batch poll() noexcept { return wait(time_limit()); }
+  batch wait(time_limit at_most) noexcept {
     end_.wait(at_most);
     return batch(end_);
   }

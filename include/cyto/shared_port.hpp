@@ -36,7 +36,6 @@
 //   still fits; flush() before that makes sure.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -65,9 +64,9 @@ class outlet {
   // Forgets what was staged since the last commit. full, or closed if there will never be room.
   virtual status abort() noexcept = 0;
   // Sleeps until what could not be staged last may fit, at most that long.
-  virtual void wait_for_room(std::chrono::milliseconds at_most) = 0;
+  virtual void wait_for_room(time_limit at_most) = 0;
   // Waits until the readers have taken everything: ok, full (not yet), closed (they have left).
-  virtual status drain(std::chrono::milliseconds at_most) = 0;
+  virtual status drain(time_limit at_most) = 0;
 };
 
 struct shared_port_options {
@@ -97,7 +96,7 @@ class shared_port {
   [[nodiscard]] producer join() const;
   // Waits until all that was accepted is committed and taken. While one thread waits here, what
   // others send may leave a millisecond later.
-  [[nodiscard]] bool drain(std::chrono::milliseconds at_most) const;
+  [[nodiscard]] bool drain(time_limit at_most) const;
 
  private:
   struct core;
@@ -124,7 +123,7 @@ class shared_port::producer {
   void pump() noexcept;
   // Waits until all that this producer was told `ok` for is committed; at most that long, and not
   // for a reader that has left. Returns whether it is.
-  [[nodiscard]] bool flush(std::chrono::milliseconds at_most);
+  [[nodiscard]] bool flush(time_limit at_most);
 
  private:
   friend class shared_port;
@@ -160,7 +159,7 @@ class building_producer {
                      message.alignment());
   }
   void pump() noexcept { raw_.pump(); }
-  bool flush(std::chrono::milliseconds at_most) { return raw_.flush(at_most); }
+  bool flush(time_limit at_most) { return raw_.flush(at_most); }
 
  private:
   shared_port::producer raw_;
@@ -198,7 +197,7 @@ class producer {
     building_.pump();
     return out;
   }
-  [[nodiscard]] bool flush(std::chrono::milliseconds at_most) { return building_.flush(at_most); }
+  [[nodiscard]] bool flush(time_limit at_most) { return building_.flush(at_most); }
 
  private:
   detail::building_producer building_;
@@ -212,7 +211,7 @@ class shared_sender {
   [[nodiscard]] cyto::producer<T> producer() const { return cyto::producer<T>(port_.join()); }
   // Waits until the receiver has taken all that was accepted, at most that long. Returns whether it
   // has.
-  [[nodiscard]] bool drain(std::chrono::milliseconds at_most) const { return port_.drain(at_most); }
+  [[nodiscard]] bool drain(time_limit at_most) const { return port_.drain(at_most); }
 
  private:
   shared_port port_;
@@ -235,7 +234,7 @@ class shared_joined_port {
     [[nodiscard]] status send(const turn_output& to, const prebuilt<T>& message) {
       return building_.send_prebuilt(to.index, message);
     }
-    [[nodiscard]] bool flush(std::chrono::milliseconds at_most) { return building_.flush(at_most); }
+    [[nodiscard]] bool flush(time_limit at_most) { return building_.flush(at_most); }
 
    private:
     detail::building_producer building_;
@@ -248,7 +247,7 @@ class shared_joined_port {
   [[nodiscard]] output to(std::string_view group) const { return place_->to(group); }
   // Waits until the readers have taken all that was accepted, at most that long. Returns whether
   // they have.
-  [[nodiscard]] bool drain(std::chrono::milliseconds at_most) const { return port_.drain(at_most); }
+  [[nodiscard]] bool drain(time_limit at_most) const { return port_.drain(at_most); }
 
  private:
   slot* place_;  // The port's, which lives as long as `port_`.

@@ -60,6 +60,35 @@ enum class verification : std::uint8_t {
   never
 };
 
+// How long to wait at most: made of any std::chrono::duration, rounded up to milliseconds; 0 to 10
+// years. (The headers of cyto do without <chrono>, which takes a tenth of a second to compile.)
+class time_limit {
+ public:
+  constexpr time_limit() = default;
+  template <class Duration>
+  requires requires(Duration from) {
+    from.count();
+    Duration::period::num;
+    Duration::period::den;
+  }
+  constexpr time_limit(Duration from)  // NOLINT(google-explicit-constructor): wait(100ms)
+      : ms_(rounded(static_cast<long double>(from.count()) * Duration::period::num * 1000 /
+                    Duration::period::den)) {}
+
+  [[nodiscard]] constexpr std::int64_t ms() const noexcept { return ms_; }
+
+ private:
+  static constexpr std::int64_t ms_max = std::int64_t{10} * 365 * 24 * 3'600 * 1'000;
+  static constexpr std::int64_t rounded(long double ms) noexcept {
+    if (!(ms > 0)) return 0;
+    if (ms >= ms_max) return ms_max;
+    const auto whole = static_cast<std::int64_t>(ms);
+    return whole + (static_cast<long double>(whole) < ms ? 1 : 0);
+  }
+
+  std::int64_t ms_ = 0;
+};
+
 // `value` rounded up to a multiple of `grain`, which is a power of two.
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) noexcept {
   return (value + grain - 1) & ~(grain - 1);
