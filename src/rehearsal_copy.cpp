@@ -68,7 +68,14 @@ void empty_lanes(const copy& to, const segment& from, std::uint32_t slot_index,
     const auto& mine = to.at<output_line>(outputs + lane.writer_index * sizeof(output_line));
     const std::uint64_t theirs = from.slot(lane.reader_slot).control_offset + sizeof(control) +
                                  lane.reader_index * sizeof(input_line);
-    to.at<input_line>(theirs).read_published.publish(mine.sent.own_current(commit)[0]);
+    const auto sent = mine.sent.own_current(commit);
+    auto& reader = to.at<input_line>(theirs);
+    reader.read_published.publish(sent[0]);
+    if (lane.reader_slot != slot_index) continue;
+    // It reads from itself: the position is its own too.
+    reader.taken.stage(0, {sent[0], sent[1], 0});
+    reader.taken.seal(0, commit);
+    reader.taken.stage(1, {});  // And not sealed: it counts for nothing.
   }
 }
 

@@ -65,11 +65,15 @@ bool worker::is_handled(const message_view& view) const {
 bool worker::put_off() {
   turn& in = slot_->the_turn();
   mailbox& incoming = slot_->incoming();
-  if (!in.can_defer()) return false;
+  if (in.deferred() == nullptr) return false;
   std::size_t count = 0;
   message_view view;
   while (count < batch_max_ && incoming.has_any_of_cycle()) {
-    turn_input* from = incoming.next(view);
+    // What shall come again is in hand already: it goes first. While it stands in a lane of
+    // another, nothing is deferred, or that would have been handled before it.
+    turn_input* pending = in.pending();
+    if (pending == in.deferred()) pending = nullptr;
+    turn_input* from = pending == nullptr ? incoming.next(view) : incoming.front_of(*pending, view);
     if (from == nullptr) break;
     if (!is_handled(view)) {
       if (count != 0) break;
@@ -77,6 +81,7 @@ bool worker::put_off() {
       return true;
     }
     if (!in.defer(*from, view)) break;
+    if (pending != nullptr) in.set_pending(in.deferred());
     incoming.taken(*from);
     ++count;
   }
@@ -108,7 +113,7 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
   mailbox& incoming = slot_->incoming();
   if (!to.is_open()) tell_supervisor();  // Nobody makes room there unless it is brought back.
   // Nothing leaves the lane of what is deferred meanwhile: once it is full it stays so.
-  bool may_defer = slot_->the_turn().can_defer();
+  bool may_defer = slot_->the_turn().deferred() != nullptr;
   const bool is_in_cycle = may_defer;
   word<std::uint64_t>& waits_for = slot_->own().waits_for;
   // This worker's own readers' space first: nobody may wait for it while it waits.

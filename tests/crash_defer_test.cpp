@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cyto/observe.hpp"
+#include "rehearsal.hpp"
 #include "support/inquiry.hpp"
 #include "support/stepped.hpp"
 #include "support/system.hpp"
@@ -103,6 +104,24 @@ std::string judge(const segment& where) {
     if (!each.balanced) return each.name + " is not balanced";
   }
   return {};
+}
+
+// A program that is to take over is tried with a copy of the slot, whose lanes are empty.
+TEST(Rehearsal, LanesToOneselfAreEmptyInTheCopy) {
+  const segment where = segment::create(plan());
+  set_scene(where);
+  {
+    slot worker(where, worker_slot);
+    message_view view;
+    act(worker, view);  // Leaves two deferred, and a dead letter.
+  }
+  file made = copy_for_rehearsal(where, worker_slot);
+  const segment copy = segment::attach(made.release());
+  slot worker(copy, worker_slot);
+  message_view view;
+  EXPECT_EQ(worker.the_turn().deferred_front(view), nullptr);
+  EXPECT_TRUE(dead_letters_of(copy, worker_slot).empty());
+  EXPECT_EQ(dead_letters_of(where, worker_slot).size(), 1U);
 }
 
 TEST(CrashDefer, AtAnyInstructionEachMessageIsInOnePlaceAndEachLossIsCountedOnce) {

@@ -220,6 +220,46 @@ TEST_F(Cycle, WhatWasDeferredIsHandledInTheOrderInWhichItWasSent) {
   EXPECT_EQ(total, 2 * messages);
 }
 
+// Each message of the cycle takes two turns in a, with room needed in the second; whatever is
+// deferred in between, the same message comes again.
+TEST_F(Cycle, WhatAsksToComeAgainDoesSoEvenIfItIsDeferred) {
+  const watchdog guard(std::chrono::seconds(200), "Cycle.Again");
+  build({"a", "b"}, {small_lane("a", "b", hops_unlimited), small_lane("b", "a", hops_unlimited)});
+  std::atomic<std::uint64_t> wrong = 0, ended = 0;
+  constexpr std::uint64_t messages = 500, rounds = 6;
+  start(1, [&](worker& self) {
+    const output next = self.to("b");
+    const auto half = self.cell<last_writer>("half");  // Number of the one that is half done.
+    self.on<Update>([=, &wrong, &ended](const Update& update, turn& in) {
+      const std::uint64_t number = number_of(update);
+      if (half.value() == 0) {
+        half.set(in, number);
+        return in.again();
+      }
+      if (half.value() != number) ++wrong;
+      half.set(in, 0);
+      if (number % 100 != 0) send(in, next.member(0), number - 1);
+      if (number % 100 == 0) ++ended;
+    });
+  });
+  start(2, [](worker& self) {
+    const output next = self.to("a");
+    self.on<Update>(
+        [=](const Update& update, turn& in) { send(in, next.member(0), number_of(update)); });
+  });
+  for (std::uint64_t i = 1; i <= messages; ++i) feed(100 * i + rounds);
+  while (!is_all_taken() && !has_failed_) std::this_thread::yield();
+  stop();
+  EXPECT_THAT(failures_, testing::IsEmpty());
+  EXPECT_EQ(wrong, 0U);
+  EXPECT_GE(ended, messages);  // A handler may run again.
+  std::uint64_t deferred = 0;
+  for (const lane_status& each : lanes_of(*where_)) {
+    if (each.purpose == lane_purpose::deferred) deferred += each.accepted;
+  }
+  EXPECT_GT(deferred, 0U);
+}
+
 TEST_F(Cycle, MessagesToOneselfGoRoundToo) {
   const watchdog guard(std::chrono::seconds(200), "Cycle.Oneself");
   build({"a"}, {small_lane("a", "a", hops_unlimited)});

@@ -253,8 +253,8 @@ class turn {
     from.of->touch(from);
     from.lane.take(message);
   }
-  // Whether the slot has a lane for what it defers; and the oldest message there.
-  [[nodiscard]] bool can_defer() const noexcept { return deferred_ != nullptr; }
+  // The slot's lane for what it defers, if it has one; and the oldest message there.
+  [[nodiscard]] turn_input* deferred() const noexcept { return deferred_; }
   [[nodiscard]] turn_input* deferred_front(message_view& out) noexcept {
     if (deferred_ == nullptr) [[likely]]
       return nullptr;
