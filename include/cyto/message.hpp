@@ -161,8 +161,10 @@ class message_builder {
   // Stages the finished message. REQUIRES: fbb.Finish() was called since begin().
   status end(std::uint32_t kind, std::uint8_t hops) noexcept;
 
-  // Where the finished message stands that end() has not been called for, and its size in bytes.
+  // Where the finished message stands, until begin(); its size in bytes, and the largest alignment
+  // of its parts.
   [[nodiscard]] const void* data() const noexcept { return fbb_.GetBufferPointer(); }
+  [[nodiscard]] std::size_t alignment() const noexcept { return fbb_.GetBufferMinAlignment(); }
   [[nodiscard]] std::uint32_t size() const noexcept { return fbb_.GetSize(); }
 
  private:

@@ -88,6 +88,10 @@ class output {
 
   [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
   [[nodiscard]] turn_output& member(std::size_t index) const noexcept { return *members_[index]; }
+  // For turn::send() to all of them; valid as long as this is.
+  [[nodiscard]] std::span<turn_output* const> all() const noexcept {
+    return {members_.data(), members_.size()};
+  }
   // The member that owns `hash`; the same in every process, and whoever is absent.
   [[nodiscard]] turn_output& by_key(std::uint64_t hash) const noexcept {
     return *members_[hash % members_.size()];
@@ -150,16 +154,22 @@ class turn {
     if (fault_ != turn_fault::none) return status::full;
     flatbuffers::FlatBufferBuilder& fbb = builder_->begin(to.lane);
     fbb.Finish(std::forward<Build>(build)(fbb));
-    if (hops_ > to.hops_max && is_over(to, message_kind<T>())) [[unlikely]] {
-      return bury(to, builder_->data(), builder_->size(), message_kind<T>());
+    return send_built(to, message_kind<T>());
+  }
+  // Builds one T and stages it on each of these lanes; with this turn all of them get it. Answers
+  // ok if all have taken it, else the last answer that was another. The lanes are of this turn.
+  //     turn.send<Price>(desks.all(), [&](auto& fbb) { return CreatePrice(fbb, 7); });
+  template <class T, class Build>
+  status send(std::span<turn_output* const> to, Build&& build) {
+    if (to.empty()) return status::ok;
+    status out = send<T>(*to[0], std::forward<Build>(build));
+    // What was built stays where it is until the next begin(); also in the ring of the first.
+    for (turn_output* each : to.subspan(1)) {
+      const status sent = send_copy(*each, builder_->data(), builder_->size(), message_kind<T>(),
+                                    builder_->alignment());
+      if (sent != status::ok) out = sent;
     }
-    const status sent = builder_->end(message_kind<T>(), hops_);
-    if (sent == status::ok) [[likely]] {
-      recorder_.note(flight::sent, to.index, message_kind<T>(), builder_->size());
-      if (!to.touched) touch(to);
-      return sent;
-    }
-    return refuse(to, sent, builder_->size());
+    return out;
   }
   // Stages a copy of a message that was built before.
   template <class T>
@@ -317,6 +327,18 @@ class turn {
   void touch(turn_output& to) {
     to.touched = true;
     touched_outputs_.push_back(&to);
+  }
+  // Stages what the builder has finished.
+  status send_built(turn_output& to, std::uint32_t kind) noexcept {
+    if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]] {
+      return bury(to, builder_->data(), builder_->size(), kind);
+    }
+    const status sent = builder_->end(kind, hops_);
+    if (sent != status::ok) [[unlikely]]
+      return refuse(to, sent, builder_->size());
+    recorder_.note(flight::sent, to.index, kind, builder_->size());
+    if (!to.touched) touch(to);
+    return sent;
   }
   void untouch() noexcept;
   static void tell_writer(turn_input& from) noexcept;
