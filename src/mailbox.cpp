@@ -4,7 +4,7 @@ namespace cyto {
 
 mailbox::mailbox(std::span<const std::unique_ptr<turn_input>> inputs) {
   for (const auto& each : inputs) {
-    if (each->purpose == lane_purpose::messages) fronts_.push_back({each.get(), nothing_in_sight});
+    if (!is_own(each->purpose)) fronts_.push_back({each.get(), nothing_in_sight});
   }
   doors_.resize(round_up(fronts_.size(), doors_at_once), &closed_);
   reset();

@@ -204,11 +204,10 @@ class parts {
 
 // Whether what a lane is said to be for fits where it leads.
 bool is_sound(const lane_entry& lane) noexcept {
-  const bool is_own = lane.purpose != static_cast<std::uint32_t>(lane_purpose::messages);
   return lane.purpose <= static_cast<std::uint32_t>(lane_purpose::dead_letters) &&
          lane.policy <= static_cast<std::uint32_t>(full_policy::drop_newest) &&
          lane.hops_max <= hops_unlimited && lane.in_cycle <= 1 &&
-         (!is_own || lane.writer_slot == lane.reader_slot);
+         (!is_own(static_cast<lane_purpose>(lane.purpose)) || lane.writer_slot == lane.reader_slot);
 }
 
 // REQUIRES: every number of the header and the tables is in range.

@@ -73,19 +73,21 @@ slot::slot(const segment& from, std::uint32_t index)
                       outputs[lane.writer_index], from.input_of(lane).read_published, commit),
           {outputs[lane.writer_index], commit}, bell[lane.reader_slot],
           from.board_of(lane.reader_slot).standing, lane.reader_slot);
+      to.purpose = static_cast<lane_purpose>(lane.purpose);
       to.policy = static_cast<full_policy>(lane.policy);
       to.lane_hops_max = to.hops_max = lane.hops_max;
     }
     if (lane.reader_slot == index) {
       rings_.push_back(from.map_ring(lane, false));
       const control& writer = from.control_of(lane.writer_slot);
-      turn_
-          ->add_input(lane_reader({rings_.back().data(), lane.ring_bytes, writer.shapes},
-                                  inputs[lane.reader_index], writer.commit, commit),
-                      bell[lane.writer_slot], lane.writer_slot)
-          .in_cycle = lane.in_cycle != 0;
+      turn_input& arrives =
+          turn_->add_input(lane_reader({rings_.back().data(), lane.ring_bytes, writer.shapes},
+                                       inputs[lane.reader_index], writer.commit, commit),
+                           bell[lane.writer_slot], lane.writer_slot);
+      arrives.purpose = static_cast<lane_purpose>(lane.purpose);
+      arrives.in_cycle = lane.in_cycle != 0;
     }
-    if (lane.writer_slot == index && lane.purpose != 0) {
+    if (lane.writer_slot == index && is_own(static_cast<lane_purpose>(lane.purpose))) {
       turn_->add_own(static_cast<lane_purpose>(lane.purpose));
     }
   }
@@ -111,11 +113,11 @@ void slot::keep_from_children() const noexcept {
   for (const mapping& each : rings_) each.keep_from_children();
 }
 
-output slot::to(std::string_view group) const {
+output slot::to(std::string_view group, bool is_control) const {
   std::vector<turn_output*> members;
   std::string there;
   for (const auto& each : turn_->outputs()) {
-    if (each->purpose != lane_purpose::messages) continue;
+    if (is_own(each->purpose) || (each->purpose == lane_purpose::control) != is_control) continue;
     const slot_entry& reader = segment_->slot(each->reader_slot);
     if (group == reader.group) members.push_back(each.get());
     if (there.find(reader.group) == std::string::npos) there += std::string(" ") + reader.group;
@@ -123,7 +125,8 @@ output slot::to(std::string_view group) const {
   if (members.empty()) {
     const bool is_port = (entry().flags & slot_is_port) != 0;
     throw error(error_code::bad_input, (is_port ? "port " : "worker ") + std::string(entry().name),
-                "has no lane to '" + std::string(group) + "'",
+                std::string("has no ") + (is_control ? "control " : "") + "lane to '" +
+                    std::string(group) + "'",
                 there.empty() ? "it has none at all" : "it has lanes to:" + there,
                 "add one to the topology");
   }

@@ -180,12 +180,21 @@ void check(const topology& of) {
                   "there is no such worker", "add it, or correct the name");
     }
     for (const lane_spec* other = of.lanes.data(); other != &lane; ++other) {
-      if (other->from != lane.from || other->to != lane.to) continue;
+      if (other->from != lane.from || other->to != lane.to ||
+          other->is_control != lane.is_control) {
+        continue;
+      }
       throw error(error_code::bad_input, thing,
                   "there are two lanes " + lane.from + " -> " + lane.to, {}, "remove one");
     }
   }
   for (const worker_spec& each : of.workers) {
+    for (const std::string& group : each.reads) {
+      if (find(of, group) != nullptr) continue;
+      throw error(error_code::bad_input, thing + ": worker " + each.name,
+                  "reads names worker '" + group + "'", "there is no such worker",
+                  "add it, or correct the name");
+    }
     check_deferred(of, each, thing + ": worker " + each.name);
   }
   if (!of.table_of.empty() && find(of, of.table_of) == nullptr) {
@@ -196,6 +205,13 @@ void check(const topology& of) {
 }
 
 namespace {
+
+lane_purpose purpose_of(const topology& of, const lane_spec& lane) {
+  if (lane.is_control) return lane_purpose::control;
+  const worker_spec* from = find(of, lane.from);
+  const bool is_outside = from != nullptr && (from->is_source || from->is_port);
+  return is_outside ? lane_purpose::external : lane_purpose::updates;
+}
 
 constexpr std::uint64_t dead_letters_bytes = 64 * 1024;
 
@@ -228,6 +244,14 @@ std::string running_text(const worker_spec& spec) {
   if (spec.wait == wait_strategy::spin) out += "wait of worker=spin\n";
   const std::uint32_t spin_us = spec.wait == wait_strategy::park ? 0 : spec.spin_us;
   if (spin_us != spin_us_default) out += "spin_us of worker=" + std::to_string(spin_us) + "\n";
+  if (spec.update_weight != 0 || spec.external_weight != 0) {
+    out += "weights of worker=" + std::to_string(std::max(spec.update_weight, 1U)) + "," +
+           std::to_string(std::max(spec.external_weight, 1U)) + "\n";
+  }
+  for (std::size_t i = 0; i < spec.reads.size(); ++i) {
+    out += (i == 0 ? "reads of worker=" : ",") + spec.reads[i];
+  }
+  if (!spec.reads.empty()) out += "\n";
   for (std::size_t i = 0; i < spec.cpus.size(); ++i) {
     out += (i == 0 ? "cpus of worker=" : ",") + std::to_string(spec.cpus[i]);
   }
@@ -284,13 +308,13 @@ segment_plan plan_of(const topology& of) {
     const auto [to, to_count] = first_slot(lane.to);
     for (std::uint32_t i = 0; i < from_count; ++i) {
       for (std::uint32_t j = 0; j < to_count; ++j) {
-        plan.lanes.push_back({from + i, to + j, lane.lane_bytes, lane_purpose::messages,
-                              lane.policy, hops_max_of(of, lane), is_in_cycle(of, lane)});
+        plan.lanes.push_back({from + i, to + j, lane.lane_bytes, purpose_of(of, lane), lane.policy,
+                              hops_max_of(of, lane), is_in_cycle(of, lane)});
       }
     }
     all += "\n" + lane.from + " " + lane.to + " " + std::to_string(lane.lane_bytes) + " " +
            std::to_string(static_cast<unsigned>(lane.policy)) + " " +
-           std::to_string(hops_max_of(of, lane));
+           std::to_string(hops_max_of(of, lane)) + (lane.is_control ? " control" : "");
   }
   for (const worker_spec& spec : of.workers) {
     add_own_lanes(of, spec, first_slot(spec.name).first, plan);

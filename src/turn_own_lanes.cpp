@@ -21,8 +21,7 @@ void turn::add_own(lane_purpose purpose) {
 void turn::limit_hops(std::uint32_t kind, std::uint32_t hops_max) {
   hop_limits_.push_back({kind, hops_max});
   for (const auto& each : outputs_) {
-    if (each->purpose == lane_purpose::messages)
-      each->hops_max = std::min(each->hops_max, hops_max);
+    if (!is_own(each->purpose)) each->hops_max = std::min(each->hops_max, hops_max);
   }
 }
 

@@ -29,6 +29,7 @@ void worker::settle() {
   // Whoever may look on is decided by what is there, not by the core it is then pinned to: others
   // run on the others.
   const bool may_spin = usable_cores() > 1;
+  rank_lanes();
   if (setting("prefault of worker", "") == "yes") slot_->prefault();
   const std::string verify = setting("verify of worker", "");
   if (verify == "first") verify_ = verification::first;

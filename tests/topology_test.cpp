@@ -19,6 +19,7 @@ using test::temp_dir;
 using test::write_file;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class Topology : public testing::Test {
  protected:
@@ -226,7 +227,7 @@ TEST_F(Topology, WorkersOfACycleGetALaneForWhatTheyDefer) {
   for (const lane_plan& each : plan_of(of).lanes) {
     if (each.purpose == lane_purpose::deferred) deferred[each.writer_slot] = each.ring_bytes;
     if (each.purpose == lane_purpose::dead_letters) dead.insert(each.writer_slot);
-    if (each.purpose == lane_purpose::messages) {
+    if (!is_own(each.purpose)) {
       EXPECT_EQ(each.hops_max, each.in_cycle ? hops_max_default : hops_unlimited);
     } else {
       EXPECT_EQ(each.writer_slot, each.reader_slot);
@@ -257,6 +258,31 @@ TEST_F(Topology, LanesSayWhatBecomesOfWhatHasNoRoomAndHowManyHopsTheyTake) {
   for (const char* bad :
        {"full = \"drop\"\n", "hops_max = 0\n", "hops_max = 255\n", "hops_max = \"many\"\n"}) {
     EXPECT_THAT(refusal(four() + lane("a", "b", bad)), HasSubstr(at_line(16))) << bad;
+  }
+}
+
+TEST_F(Topology, LanesAreOfSourcesAndPortsOrOfWorkersOrOfControl) {
+  const std::string text = four("source = true\n") + lane("a", "b") + lane("b", "c") +
+                           lane("p", "c") + lane("b", "c", "control = true\n");
+  const segment_plan plan = plan_of(read(text));
+  const std::vector<lane_purpose> expected{lane_purpose::external, lane_purpose::updates,
+                                           lane_purpose::external, lane_purpose::control};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(plan.lanes[i].purpose, expected[i]) << i;
+  }
+  EXPECT_THAT(refusal(text + lane("b", "c", "control = true\n")), HasSubstr("b -> c"));
+}
+
+TEST_F(Topology, WeightsAndWhoseCellsAreReadAreSettingsOfTheWorker) {
+  const segment_plan plan = plan_of(
+      read(four("update_weight = 3\nreads = [\"b\", \"c\"]\n") + lane("b", "a") + lane("c", "a")));
+  EXPECT_THAT(plan.slots[0].settings, HasSubstr("weights of worker=3,1\n"));
+  EXPECT_THAT(plan.slots[0].settings, HasSubstr("reads of worker=b,c\n"));
+  EXPECT_THAT(plan.slots[1].settings, Not(HasSubstr("weights of worker")));
+  EXPECT_THAT(refusal(four("reads = [\"nobody\"]\n")), HasSubstr("reads names worker 'nobody'"));
+  EXPECT_THAT(refusal(four("reads = \"b\"\n")), HasSubstr("not a list"));
+  for (const char* bad : {"update_weight = 0\n", "external_weight = 1001\n"}) {
+    EXPECT_THAT(refusal(four(bad)), HasSubstr("_weight")) << bad;
   }
 }
 

@@ -8,8 +8,12 @@ namespace {
 
 const char* text_of(lane_purpose what) {
   switch (what) {
-    case lane_purpose::messages:
-      return "messages";
+    case lane_purpose::updates:
+      return "updates";
+    case lane_purpose::external:
+      return "external";
+    case lane_purpose::control:
+      return "control";
     case lane_purpose::deferred:
       return "deferred";
     case lane_purpose::dead_letters:

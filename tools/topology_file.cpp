@@ -122,14 +122,28 @@ class reader : private topology_values {
     return number(at, "shutdown_ms", 0, 0, 3'600'000);
   }
 
+  std::vector<std::string> texts(const toml::table& at, const char* key) const {
+    std::vector<std::string> out;
+    const toml::node* list = at.get(key);
+    if (list == nullptr) return out;
+    const std::string name = std::string("'") + key + "'";
+    if (!list->is_array()) refuse(*list, name + " is not a list of texts", {});
+    for (const toml::node& each : *list->as_array()) {
+      if (!each.is_string())
+        refuse(each, "one of " + name + " is not a text", {}, "put it in quotes");
+      out.push_back(expand(each, each.as_string()->get()));
+    }
+    return out;
+  }
+
   worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name",          "program",   "count",       "count_max",   "source",
-          "plain",         "arguments", "settings",    "cells_bytes", "quarantine_bytes",
-          "supervisor",    "restart",   "significant", "shutdown_ms", "wait_ready",
-          "ready_ms",      "stall_ms",  "on_stall",    "success",     "prevent_restart",
-          "force_restart", "wait",      "spin_us",     "cpus",        "verify",
-          "deferred_bytes"});
+         {"name",           "program",       "count",           "count_max",   "source",
+          "plain",          "arguments",     "settings",        "cells_bytes", "quarantine_bytes",
+          "supervisor",     "restart",       "significant",     "shutdown_ms", "wait_ready",
+          "ready_ms",       "stall_ms",      "on_stall",        "success",     "prevent_restart",
+          "force_restart",  "wait",          "spin_us",         "cpus",        "verify",
+          "deferred_bytes", "update_weight", "external_weight", "reads"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -158,13 +172,7 @@ class reader : private topology_values {
     out.count_max = number(at, "count_max", 0, 0, slot_count_max);
     out.count = number(at, "count", 1, out.count_max == 0 ? 1 : 0, slot_count_max);
     out.is_source = yes(at, "source");
-    if (const toml::node* arguments = at.get("arguments")) {
-      if (!arguments->is_array()) refuse(*arguments, "'arguments' is not a list of texts", {});
-      for (const toml::node& each : *arguments->as_array()) {
-        if (!each.is_string()) refuse(each, "an argument is not a text", {}, "put it in quotes");
-        out.arguments.push_back(expand(each, each.as_string()->get()));
-      }
-    }
+    out.arguments = texts(at, "arguments");
     if (const toml::node* settings = at.get("settings")) {
       if (!settings->is_table()) refuse(*settings, "'settings' is not a table", {});
       for (const auto& [key, value] : *settings->as_table()) {
@@ -189,6 +197,9 @@ class reader : private topology_values {
              "at most " + bytes_text(quarantine_bytes_max) + " are possible", "lower it");
     }
     out.quarantine_origin = remedy(out.quarantine_origin);
+    out.update_weight = number(at, "update_weight", 0, 1, 1'000);
+    out.external_weight = number(at, "external_weight", 0, 1, 1'000);
+    out.reads = texts(at, "reads");
     out.deferred_bytes = bytes(at, "deferred_bytes", 0, out.deferred_origin);
     out.deferred_origin = remedy(out.deferred_origin);
     return out;
@@ -217,7 +228,7 @@ class reader : private topology_values {
   }
 
   lane_spec read_lane(const toml::table& at) const {
-    only(at, "[[lane]]", {"from", "to", "lane_bytes", "full", "hops_max"});
+    only(at, "[[lane]]", {"from", "to", "lane_bytes", "full", "hops_max", "control"});
     lane_spec out;
     out.from = text(at, "from", "[[lane]]");
     out.to = text(at, "to", "[[lane]]");
@@ -236,6 +247,7 @@ class reader : private topology_values {
                                       {{"defer", full_policy::defer},
                                        {"refuse", full_policy::refuse},
                                        {"drop_newest", full_policy::drop_newest}});
+    out.is_control = yes(at, "control");
     const toml::node* hops = at.get("hops_max");
     const bool is_unlimited =
         hops != nullptr && hops->is_string() && hops->as_string()->get() == "unlimited";

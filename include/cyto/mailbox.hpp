@@ -17,6 +17,11 @@
 //      the chosen one was, and its stamp is lower; so a look after the chosen one's finds it.
 //   M2 It ends after at most as many rounds as there are lanes: each needs a lane that was empty.
 //   M3 A lane whose records make no sense is fenced and passed over from then on; the others go on.
+//   M4 Where lanes are ranked, what is delivered is the first of its class, and depends on nothing
+//      else in sight: control if it can be, else by turns so many updates and so many external
+//      messages as their weights say. If the first of a class may depend on one of another class,
+//      M1's choice goes before it. What may depend on what is known from the lanes: on an earlier
+//      stamp, of a writer that leads to its own.
 //
 // Death: nothing to leave behind; a successor looks again.
 #pragma once
@@ -40,22 +45,18 @@ class mailbox {
   mailbox& operator=(const mailbox&) = delete;
   ~mailbox();
 
+  // Ranks the lanes from now on (M4): weights of updates and of external messages, 1 and more.
+  // reaches[i * n + j], n being the number of merged lanes: whether what the writer of lane i does
+  // may be known to that of lane j.
+  void rank(std::uint32_t update_weight, std::uint32_t external_weight,
+            std::vector<std::uint8_t> reaches);
+
   // The next message in causal order and the lane it stands in; nullptr if there is none now.
   turn_input* next(message_view& out) noexcept {
-    std::size_t best = least_in_sight();
-    std::size_t at = 0;
-    for (std::size_t left = doors_.size(); left > 0; left -= doors_at_once) {
-      if (is_one_open(at)) {
-        for (std::size_t i = at; i < at + doors_at_once; ++i) {
-          if (doors_[i]->observe() == 0 || !look_at(i) || !before(i, best)) continue;
-          best = i;
-          left = doors_.size() + doors_at_once;  // These too: some were looked at before it.
-        }
-      }
-      at += doors_at_once;
-      if (at == doors_.size()) at = 0;
-    }
+    std::size_t best = first_of_all();
     if (best == none) return nullptr;
+    if (!reaches_.empty()) [[unlikely]]
+      best = first_by_rank(best);
     fronts_[best].input->lane.show(out);
     return fronts_[best].input;
   }
@@ -70,12 +71,15 @@ class mailbox {
 
   // The front of that lane was consumed.
   void taken(const turn_input& from) noexcept {
-    if (is_merged(from)) forget(from.index);
+    if (!is_merged(from)) return;
+    forget(from.index);
+    if (!reaches_.empty()) [[unlikely]]
+      count_taken(from.purpose);
   }
   // Shuts a lane whose message turned out to be nonsense (M3).
   void fence(turn_input& from) noexcept {
     from.lane.fence();
-    taken(from);
+    if (is_merged(from)) forget(from.index);
     has_fenced_ = true;
   }
   // The turn was aborted: positions went back.
@@ -133,6 +137,26 @@ class mailbox {
     }
     return best;
   }
+  // M1
+  [[nodiscard]] std::size_t first_of_all() noexcept {
+    std::size_t best = least_in_sight();
+    std::size_t at = 0;
+    for (std::size_t left = doors_.size(); left > 0; left -= doors_at_once) {
+      if (is_one_open(at)) {
+        for (std::size_t i = at; i < at + doors_at_once; ++i) {
+          if (doors_[i]->observe() == 0 || !look_at(i) || !before(i, best)) continue;
+          best = i;
+          left = doors_.size() + doors_at_once;  // These too: some were looked at before it.
+        }
+      }
+      at += doors_at_once;
+      if (at == doors_.size()) at = 0;
+    }
+    return best;
+  }
+  [[nodiscard]] std::size_t first_by_rank(std::size_t best) noexcept;
+  [[nodiscard]] bool is_free(std::size_t index) const noexcept;
+  void count_taken(lane_purpose what) noexcept;
   // REQUIRES: it is not in sight.
   bool look_at(std::size_t index) noexcept {
     front& at = fronts_[index];
@@ -161,6 +185,10 @@ class mailbox {
   word<std::uint64_t> closed_{};
   std::size_t in_sight_ = 0;
   bool has_fenced_ = false;
+  std::vector<std::uint8_t> reaches_;  // Empty: not ranked.
+  std::uint32_t weights_[2] = {1, 1};  // By lane_purpose: updates, external.
+  lane_purpose turn_of_ = lane_purpose::updates;
+  std::uint32_t left_ = 1;  // Of its weight.
 };
 
 }  // namespace cyto

@@ -59,7 +59,7 @@ struct worker_status {
 
 struct lane_status {
   std::string name;  // "source/0 -> parser/1", "parser/1 (deferred)", "parser/1 (dead letters)"
-  lane_purpose purpose = lane_purpose::messages;
+  lane_purpose purpose = lane_purpose::updates;
   full_policy policy = full_policy::defer;
   std::uint32_t hops_max = hops_unlimited;
   std::uint64_t lane_bytes = 0;

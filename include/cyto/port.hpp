@@ -62,7 +62,8 @@ class slot {
   void keep_from_children() const noexcept;
   [[nodiscard]] int lock_fd() const noexcept { return lock_.fd(); }
   // The lanes to a group of workers; throws, naming the groups there are, if there is none.
-  [[nodiscard]] output to(std::string_view group) const;
+  // The lanes to a group; those of control, or the others. Throws when there are none.
+  [[nodiscard]] output to(std::string_view group, bool is_control = false) const;
   void set_state(slot_state state) noexcept;
   // Has every page mapped that its turns use: its own, its lanes, and what it reads of others.
   // Throws when the kernel will not.
@@ -189,6 +190,9 @@ class port {
   [[nodiscard]] std::string name() { return end_.checked_place().entry().name; }
   // The lanes to a group of workers or ports. Throws when the topology has none.
   [[nodiscard]] output to(std::string_view group) { return end_.checked_place().to(group); }
+  [[nodiscard]] output control_of(std::string_view group) {
+    return end_.checked_place().to(group, true);
+  }
   // The cell of that name, found or made. It is the port's own, and outlives it: whoever joins next
   // finds it. Throws when there is no room. Within turn(), as within a handler of a worker.
   template <class Kind>

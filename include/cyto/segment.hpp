@@ -88,12 +88,16 @@ struct slot_entry {
 };
 static_assert(sizeof(slot_entry) == 176);
 
-// What a lane is for. All but the first lead from a slot to itself, and come after its others.
+// What a lane is for. The first three are those of the topology, and their difference is the
+// mailbox's (M4); the others lead from a slot to itself, and come after its others.
 enum class lane_purpose : std::uint32_t {
-  messages,     // From one to another, or to oneself, as the topology says.
+  updates,      // From worker to worker, or to oneself.
+  external,     // From a source or a port.
+  control,      // Goes first.
   deferred,     // Taken, and handled once there is room for what follows from it: worker.hpp, W4.
   dead_letters  // What has made too many hops: turn.hpp, U4. Nobody waits for these.
 };
+constexpr bool is_own(lane_purpose what) noexcept { return what >= lane_purpose::deferred; }
 
 // What becomes of a message for which a lane has no room.
 enum class full_policy : std::uint32_t {
@@ -265,7 +269,7 @@ struct lane_plan {
   std::uint32_t writer_slot = 0;
   std::uint32_t reader_slot = 0;
   std::uint64_t ring_bytes = 0;  // A power of two, lane_bytes_min to lane_bytes_max.
-  lane_purpose purpose = lane_purpose::messages;
+  lane_purpose purpose = lane_purpose::updates;
   full_policy policy = full_policy::defer;
   std::uint32_t hops_max = hops_unlimited;
   bool in_cycle = false;

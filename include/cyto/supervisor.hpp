@@ -100,6 +100,11 @@ struct worker_spec : child_spec {
   std::vector<std::uint32_t> cpus;
   std::uint64_t quarantine_bytes = 64 * 1024;  // 0 to 1 GiB.
   std::string quarantine_origin = "quarantine_bytes";
+  // Of what waits for it: so many updates for so many external messages (mailbox.hpp, M4), 1 to
+  // 1,000; 0 and 0: in the order of their stamps, unless a control lane leads to it.
+  std::uint32_t update_weight = 0;
+  std::uint32_t external_weight = 0;
+  std::vector<std::string> reads;  // Groups whose cells its handlers look at.
   // Of what it defers while it waits for room, if it is part of a cycle: a power of two, at least
   // twice the largest lane that leads to it. 0: four times that.
   std::uint64_t deferred_bytes = 0;
@@ -112,6 +117,7 @@ struct lane_spec {
   std::uint64_t lane_bytes = 1U << 20;
   std::string origin = "lane_bytes";  // What to change if it is too small, for messages.
   full_policy policy = full_policy::defer;
+  bool is_control = false;  // One such lane beside another between the same two is possible.
   // Hops that its messages have made at most, 1 to 254; hops_unlimited; or 0: hops_max_default if
   // it is part of a cycle, and else unlimited.
   std::uint32_t hops_max = 0;

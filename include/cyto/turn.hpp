@@ -59,7 +59,7 @@ struct turn_output {
   std::uint32_t reader_slot;
   std::uint32_t index;  // Which output of its turn.
   lane_losses losses;
-  lane_purpose purpose = lane_purpose::messages;
+  lane_purpose purpose = lane_purpose::updates;
   full_policy policy = full_policy::defer;
   std::uint32_t lane_hops_max = hops_unlimited;
   std::uint32_t hops_max = hops_unlimited;  // The least that any kind of message has here.
@@ -74,7 +74,7 @@ struct turn_input {
   doorbell_line* writer_bell;
   std::uint32_t writer_slot;
   std::uint32_t index;  // Which input of its turn.
-  lane_purpose purpose = lane_purpose::messages;
+  lane_purpose purpose = lane_purpose::updates;
   bool in_cycle = false;               // Its writer may wait for this worker's messages.
   std::uint64_t given_back_bytes = 0;  // Since the writer's bell was last looked at.
   bool touched = false;

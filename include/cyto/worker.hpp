@@ -98,6 +98,8 @@ class worker {
   }
   // The lanes to a group of workers. Throws when the topology has none.
   [[nodiscard]] output to(std::string_view group) const { return slot_->to(group); }
+  // Its control lanes: what goes there is handled before all that it does not depend on.
+  [[nodiscard]] output control_of(std::string_view group) const { return slot_->to(group, true); }
 
   // Registers f(const T&, turn&) for messages of type T. Throws if two types have one number.
   template <class T, class F>
@@ -164,6 +166,7 @@ class worker {
   [[nodiscard]] bool is_handled(const message_view& view) const;
   void refuse_standstill(const turn_output& to, std::uint64_t bytes);
   void settle();
+  void rank_lanes();
   [[nodiscard]] bool look_on() noexcept;
   void sleep();
   [[nodiscard]] bool has_sent_to_closed() const noexcept;
