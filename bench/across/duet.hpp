@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "across/histogram.hpp"
+#include "across/pinning.hpp"
 
 namespace cyto::bench {
 
@@ -25,14 +26,6 @@ struct tally {
   std::uint64_t switches = 0;  // How often it gave up the core, or was made to.
   char failure[200] = {};
 };
-
-struct cores {
-  int near = -1;  // -1: wherever the kernel likes.
-  int far = -1;
-};
-
-// Two of the cores this process may use, on different physical ones if there are such.
-cores pinned_cores();
 
 struct duet_result {
   std::unique_ptr<tally> near;

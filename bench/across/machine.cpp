@@ -5,8 +5,8 @@
 #include <fstream>
 #include <string>
 
-#include "across/peers/peers.hpp"
-#include "across/report.hpp"
+#include "across/machine.hpp"
+#include "cyto/doorbell.hpp"
 #include "version.hpp"
 
 namespace cyto::bench {
@@ -37,15 +37,14 @@ bool is_virtual() {
   return false;
 }
 
-// Share of the cores' time that others had in the last minute.
-double load() {
+}  // namespace
+
+double load_average() {
   double out = 0;
   return getloadavg(&out, 1) == 1 ? out : 0;
 }
 
-}  // namespace
-
-nlohmann::ordered_json machine_json(const pace& how, int passes) {
+nlohmann::ordered_json machine_facts() {
   utsname kernel{};
   uname(&kernel);
   nlohmann::ordered_json out;
@@ -56,22 +55,20 @@ nlohmann::ordered_json machine_json(const pace& how, int passes) {
   out["compiler"] = "gcc " __VERSION__;
   const std::string governor = line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
   out["governor"] = governor.empty() ? "unknown" : governor;
-  out["pinned_to"] = {how.where.near, how.where.far};
   out["real_time"] = sched_getscheduler(0) == SCHED_FIFO || sched_getscheduler(0) == SCHED_RR;
-  out["passes"] = passes;
-  out["seconds_per_pass"] = how.seconds;
-  out["ns_per_tick"] = ns_per_tick();
-  out["peers_missing"] = peers_missing();
-  nlohmann::ordered_json unfit = nlohmann::ordered_json::array();
-  if (how.where.near < 0) unfit.push_back("fewer than two cores: nothing is pinned");
-  if (is_virtual()) unfit.push_back("a virtual machine: its host takes time unseen");
-  if (load() > 0.7 && !out["real_time"].get<bool>()) {
-    unfit.push_back("other processes ran: load average " + std::to_string(load()));
+  return out;
+}
+
+nlohmann::ordered_json unfit_to_quote(double load_before) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  if (is_virtual()) out.push_back("a virtual machine: its host takes time unseen");
+  const bool real_time = machine_facts()["real_time"].get<bool>();
+  if (load_before > 0.7 && !real_time) {
+    out.push_back("other processes ran: load average " + std::to_string(load_before));
   }
 #ifndef NDEBUG
-  unfit.push_back("built with assertions");
+  out.push_back("built with assertions");
 #endif
-  out["unfit_to_quote"] = unfit;
   return out;
 }
 

@@ -5,6 +5,9 @@
 #include <array>
 #include <utility>
 
+#include "across/machine.hpp"
+#include "across/peers/peers.hpp"
+
 namespace cyto::bench {
 namespace {
 
@@ -49,6 +52,19 @@ std::string line_of(const row& each) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json machine_json(const pace& how, int passes) {
+  nlohmann::ordered_json out = machine_facts();
+  out["pinned_to"] = {how.where.near, how.where.far};
+  out["passes"] = passes;
+  out["seconds_per_pass"] = how.seconds;
+  out["ns_per_tick"] = ns_per_tick();
+  out["peers_missing"] = peers_missing();
+  nlohmann::ordered_json unfit = unfit_to_quote(load_average());
+  if (how.where.near < 0) unfit.push_back("fewer than two cores: nothing is pinned");
+  out["unfit_to_quote"] = unfit;
+  return out;
+}
 
 nlohmann::ordered_json json_of(const row& each) {
   nlohmann::ordered_json out;
