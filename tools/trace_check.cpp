@@ -45,6 +45,7 @@ struct message_state {
   std::vector<std::uint32_t> early;                              // Had it before it was sent.
   std::shared_ptr<const knowledge> before;                       // What its turn depends on.
   std::shared_ptr<const knowledge> after;                        // That, and the turn itself.
+  std::size_t left = 0;  // How many have not had it yet: then the two above are of no more use.
 };
 
 class checker {
@@ -195,6 +196,14 @@ class checker {
     ++out_.delivered;
     knowledge& mine = known_[node];
     for (std::size_t i = 0; i < mine.size(); ++i) mine[i] = std::max(mine[i], (*it.after)[i]);
+    had(it);
+  }
+
+  // One more of its receivers needs it no longer. A long trace would not fit into memory otherwise.
+  static void had(message_state& it) {
+    if (--it.left > 0) return;
+    it.before.reset();
+    it.after.reset();
   }
 
   void send_all(std::uint32_t node, const committed_turn& turn) {
@@ -209,7 +218,13 @@ class checker {
         const std::uint64_t number = to.messages.size();
         it.numbers.emplace_back(target, number);
         known_[node][target * nodes_ + node] = number;
-        if (std::find(it.early.begin(), it.early.end(), target) != it.early.end()) to.pass(number);
+        const bool was_early =
+            std::find(it.early.begin(), it.early.end(), target) != it.early.end();
+        if (was_early) {
+          to.pass(number);
+        } else {
+          ++it.left;
+        }
       }
       it.is_sent = true;
       it.before = before;
@@ -228,6 +243,7 @@ class checker {
     }
     from.pass(number);
     ++out_.dropped;
+    had(messages_[message]);
   }
 
   void tell_missing() {
