@@ -29,7 +29,7 @@ install(FILES
   DESTINATION ${package_folder})
 
 if(TARGET cyto_command)
-  install(TARGETS cyto_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS cyto_command cyto_experiment cyto_experiment_worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   configure_file(cmake/cyto@.service.in ${PROJECT_BINARY_DIR}/cyto@.service @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/cyto@.service DESTINATION lib/systemd/system)
 endif()

@@ -361,7 +361,7 @@ TEST(Readme, NamesTheOptionsOfTheCommandAndNoOthers) {
   for (const std::string& line : lines_of(text_of("README.md"))) {
     if (line.find("cmake") == line.npos) about_cyto += line + "\n";
   }
-  const std::string command = text_of("tools/main.cpp");
+  const std::string command = text_of("tools/main.cpp") + text_of("experiments/main.cpp");
   for (const std::string& option : all_of(about_cyto, R"((--[a-z][a-z-]*))")) {
     EXPECT_NE(command.find(option), command.npos) << "cyto has no " << option;
   }

@@ -32,8 +32,8 @@ constexpr std::array<std::string_view, 24> layers = {
 // The layer at which FlatBuffers and the heavy standard headers enter.
 constexpr std::string_view first_heavy_layer = "message";
 
-constexpr std::array<std::string_view, 6> code_folders = {"include", "src",   "tools",
-                                                          "tests",   "bench", "examples"};
+constexpr std::array<std::string_view, 7> code_folders = {
+    "include", "src", "tools", "tests", "bench", "examples", "experiments"};
 
 std::size_t layer_of(std::string_view name) {
   return static_cast<std::size_t>(std::find(layers.begin(), layers.end(), name) - layers.begin());
@@ -186,7 +186,7 @@ complaints check_orders(const std::string& file, const std::string& text) {
   return found;
 }
 
-// Rule 5, for tools and examples: of cyto they see what every user sees.
+// Rule 5, for tools, examples and experiments: of cyto they see what every user sees.
 complaints check_public(const std::string& file, const std::string& text,
                         const std::set<std::string>& private_headers) {
   complaints found;
@@ -311,7 +311,7 @@ TEST(tidy, tools_and_examples_see_public_headers_only) {
   for (const auto& file : sources_under("src")) {
     if (file.path.ends_with(".hpp")) private_headers.insert(fs::path(file.path).filename());
   }
-  constexpr std::array<std::string_view, 2> folders = {"tools", "examples"};
+  constexpr std::array<std::string_view, 3> folders = {"tools", "examples", "experiments"};
   const auto check = [&](const std::string& file, const std::string& text) {
     return check_public(file, text, private_headers);
   };

@@ -56,8 +56,10 @@ struct quarantine_options {
   bool json = false;
 };
 int quarantine_verb(const quarantine_options& options);
-// Becomes the program cyto-bench of the folder `programs`. `words` are its own, argv[0] included.
+// Become the programs cyto-bench and cyto-experiment of the folder `programs`. `words` are theirs,
+// argv[0] included.
 int bench(const std::string& programs, std::vector<char*> words);
+int experiment(const std::string& programs, std::vector<char*> words);
 struct trace_options {
   std::string check;       // A file, or - for standard input.
   bool is_window = false;  // It begins or ends while messages are under way.

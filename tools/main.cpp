@@ -168,6 +168,10 @@ int command(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "bench") {
     return cyto::tools::bench(own_folder(), {argv + 1, argv + argc});
   }
+  app.add_subcommand("experiment", "Show what updates between workers are like, on this machine");
+  if (argc > 1 && std::string_view(argv[1]) == "experiment") {
+    return cyto::tools::experiment(own_folder(), {argv + 1, argv + argc});
+  }
 
   try {
     app.parse(argc, argv);
