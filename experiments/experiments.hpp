@@ -15,6 +15,7 @@ struct request {
 
 result propagation_latency(const request& asked);
 result causal_order(const request& asked);
+result update_cycle(const request& asked);
 result external_throughput(const request& asked);
 result one_slow_worker(const request& asked);
 

@@ -15,18 +15,22 @@ class gossip {
       : to_(lanes_to(self)),
         quota_(number_setting(self, "quota")),
         seed_(number_setting(self, "seed")),
+        filling_bytes_(number_setting(self, "filling_bytes")),
         swaps_(self.setting("swaps", "no") == "yes"),
+        forwards_(self.setting("forwards", "no") == "yes"),
         told_(&told),
         entries_(self.cell<counter>("entries")),
         sent_(self.cell<counter>("sent")),
         heard_(self.cell<counter>("heard")),
+        ended_(self.cell<counter>("ended")),
         held_(self.cell<last_writer>("held")),
         first_entry_(entries_.value()) {}
 
   [[nodiscard]] bool is_source() const { return quota_ > 0; }
 
   produced produce(turn& turn) {
-    const std::uint32_t most = 1 + random(turn, 0) % turn_notes_max;
+    // Those that fill a lane leave one by one.
+    const std::uint32_t most = filling_bytes_ > 0 ? 1 : 1 + random(turn, 0) % turn_notes_max;
     for (std::uint32_t i = 0; i < most && sent_.value() < quota_ && !turn.is_nearly_full(); ++i) {
       send_one(turn, 0);
     }
@@ -46,6 +50,7 @@ class gossip {
       if (held_.value() != 0) write(turn, happened::deliver, held_.value() - 1, 0);
       held_.set(turn, 0);
     }
+    if (forwards_) return send_one(turn, note.hops() + 1);
     // Fewer than one for each on average, so that it comes to an end.
     if (!to_.empty() && note.hops() < hops_max && random(turn, 2) % 100 < 40) {
       send_one(turn, note.hops() + 1);
@@ -69,11 +74,15 @@ class gossip {
     for (std::size_t i = 0; i < std::min<std::size_t>(count, to_.size()); ++i) {
       turn_output& lane = *to_[(first + i * (to_.size() / 2 + 1)) % to_.size()];
       if ((targets >> lane.reader_slot & 1U) != 0) continue;
-      targets |= 1U << lane.reader_slot;
-      turn.send<Note>(lane, [&](flatbuffers::FlatBufferBuilder& fbb) {
-        return CreateNote(fbb, turn.slot_index(), number, hops);
+      const status sent = turn.send<Note>(lane, [&](flatbuffers::FlatBufferBuilder& fbb) {
+        const std::vector<std::uint8_t> filling(filling_bytes_);
+        const auto at = filling.empty() ? 0 : fbb.CreateVector(filling);
+        return CreateNote(fbb, turn.slot_index(), number, hops, at);
       });
+      if (sent == status::ok) targets |= 1U << lane.reader_slot;
+      if (sent == status::dropped) ended_.add(turn, 1);  // It has made too many hops.
     }
+    if (targets == 0) return;
     sent_.add(turn, 1);
     write(turn, happened::send, message_id(turn.slot_index(), number), targets);
   }
@@ -103,11 +112,14 @@ class gossip {
   std::vector<turn_output*> to_;
   std::uint64_t quota_;
   std::uint64_t seed_;
-  bool swaps_;  // Says of some messages that they came after the one that came next.
+  std::size_t filling_bytes_;  // Of each note.
+  bool swaps_;                 // Says of some messages that they came after the one that came next.
+  bool forwards_;              // Each note leads to one more.
   const tally* told_;
   counter entries_;
   counter sent_;
   counter heard_;
+  counter ended_;
   last_writer held_;
   std::uint64_t first_entry_;  // Of this process.
 };

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <fstream>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -112,6 +115,36 @@ void write_trace(const stage& from, const std::string& prefix, std::ostream& to)
       if (is_last) to << head << ++i << ",\"event\":\"commit\"}\n";
     });
   }
+}
+
+judged judge(const stage& of, const std::string& prefix, const std::string& trace_path,
+             bool is_window) {
+  judged out;
+  out.seconds = of.seconds();
+  out.kills = of.kills();
+  out.unaccounted = of.unaccounted();
+  out.lanes_say = of.delivered();
+  if (!trace_path.empty()) {
+    std::ofstream to(trace_path, std::ios::app);
+    write_trace(of, prefix, to);
+    to.close();
+    if (!to) throw std::runtime_error("the trace cannot be written to " + trace_path);
+  }
+  const std::uint64_t began = now_ns();
+  out.verdict = tools::check_trace(trace_of(of), is_window);
+  out.judging_s = static_cast<double>(now_ns() - began) * 1e-9;
+  return out;
+}
+
+void add_laws(result& to, const judged& of, const std::string& run) {
+  const auto add = [&](const std::string& what, std::uint64_t value) {
+    to.checks.push_back({check_kind::law, fmt::format("{} ({})", what, run),
+                         static_cast<double>(value), true, 0, ""});
+  };
+  add("findings", of.verdict.findings);
+  add("deliveries in which lanes and logs differ",
+      std::max(of.lanes_say, of.verdict.delivered) - std::min(of.lanes_say, of.verdict.delivered));
+  add("messages accepted and neither delivered nor dropped", of.unaccounted);
 }
 
 }  // namespace cyto::experiment

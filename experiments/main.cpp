@@ -21,8 +21,11 @@ namespace {
 
 using namespace cyto::experiment;
 
-const std::map<int, std::function<result(const request&)>> experiments = {
-    {1, propagation_latency}, {2, causal_order}, {4, external_throughput}, {5, one_slow_worker}};
+const std::map<int, std::function<result(const request&)>> experiments = {{1, propagation_latency},
+                                                                          {2, causal_order},
+                                                                          {3, update_cycle},
+                                                                          {4, external_throughput},
+                                                                          {5, one_slow_worker}};
 
 struct options {
   std::vector<std::string> which;
@@ -120,10 +123,9 @@ int command(int argc, char** argv) {
   options given;
   std::set<std::string> names = {"all"};
   for (const auto& each : experiments) names.insert(std::to_string(each.first));
-  app.add_option(
-         "experiment", given.which,
-         "1 propagation latency, 2 causal order, 4 external throughput, 5 one slow worker; all if "
-         "none is named")
+  app.add_option("experiment", given.which,
+                 "1 propagation latency, 2 causal order, 3 update cycle, 4 external throughput, "
+                 "5 one slow worker; all if none is named")
       ->check(CLI::IsMember(names));
   app.add_option("--seconds", given.asked.seconds,
                  "how long each case is measured (1); counts go with it")
@@ -131,7 +133,7 @@ int command(int argc, char** argv) {
   app.add_option("--html", given.html, "a report with plots, one file");
   app.add_option(
       "--trace", given.asked.trace_path,
-      "keep the traces of 2, for cyto trace --check; that of its control in FILE.control");
+      "keep the traces of 2 and 3, for cyto trace --check; of the control in FILE.control");
   app.add_flag("--json", given.json, "one JSON document: machine, rows, checks, verdicts");
   app.footer("Exit codes: 0 all laws hold and goals are met, 1 not so, 2 usage.");
   try {

@@ -37,8 +37,9 @@ std::string cell_text(const nlohmann::ordered_json& value) {
 std::string check_text(const check& each) {
   const std::string unit = each.unit.empty() ? "" : " " + each.unit;
   return fmt::format("{} {}: {} is {}{}, {} {}{} wanted", word_of(each.kind),
-                     each.ok() ? (each.kind == check_kind::law ? "holds" : "met")
-                               : (each.kind == check_kind::law ? "BROKEN" : "MISSED"),
+                     each.kind == check_kind::law ? "BROKEN"
+                     : each.ok()                  ? "met"
+                                                  : "MISSED",
                      each.what, number_text(each.value), unit,
                      each.is_upper ? "at most" : "at least", number_text(each.bound), unit);
 }
@@ -78,7 +79,13 @@ bool result::is_good() const {
 std::string result::verdict() const {
   if (!failure.empty()) return "no result: " + failure;
   std::string out = is_good() ? "good." : "NOT GOOD.";
-  for (const check& each : checks) out += ' ' + check_text(each) + '.';
+  // What holds, as it must, need not be read one by one.
+  const auto holds = [](const check& each) { return each.kind == check_kind::law && each.ok(); };
+  const auto laws = std::count_if(checks.begin(), checks.end(), holds);
+  if (laws > 0) out += fmt::format(" {} {}.", laws, laws == 1 ? "law holds" : "laws hold");
+  for (const check& each : checks) {
+    if (!holds(each)) out += ' ' + check_text(each) + '.';
+  }
   return out;
 }
 

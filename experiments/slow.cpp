@@ -22,7 +22,10 @@ struct policy {
 };
 
 const std::vector<policy>& policies() {
-  static const std::vector<policy> all = {{"defer", [](lane_spec&) {}}};
+  static const std::vector<policy> all = {
+      {"defer", [](lane_spec& lane) { lane.policy = full_policy::defer; }},
+      {"refuse", [](lane_spec& lane) { lane.policy = full_policy::refuse; }},
+      {"drop_newest", [](lane_spec& lane) { lane.policy = full_policy::drop_newest; }}};
   return all;
 }
 
@@ -45,6 +48,7 @@ struct stretch {
   std::uint64_t to_slow = 0;
   std::uint64_t to_quick = 0;
   std::uint64_t to_bystander = 0;
+  std::uint64_t refused = 0;
   std::uint64_t dropped = 0;
   std::uint64_t depth_max = 0;
 
@@ -53,6 +57,7 @@ struct stretch {
     to_slow += other.to_slow;
     to_quick += other.to_quick;
     to_bystander += other.to_bystander;
+    refused += other.refused;
     dropped += other.dropped;
     depth_max = std::max(depth_max, other.depth_max);
   }
@@ -67,7 +72,8 @@ stretch totals(const stage& on) {
   const lane_status slow = on.lane("sender", "slow");
   out.seconds = static_cast<double>(now_ns()) * 1e-9;
   out.to_slow = slow.delivered;
-  out.dropped = slow.dropped;
+  out.refused = slow.refused;
+  out.dropped = slow.dropped + slow.no_room;
   out.to_quick = on.lane("sender", "quick").delivered;
   out.to_bystander = on.lane("aside", "bystander").delivered;
   return out;
@@ -81,6 +87,8 @@ struct played {
   double usual_p99_us = 0;
   double slowed_p99_us = 0;
   std::uint64_t unaccounted = 0;
+  std::uint64_t offered = 0;    // By the sender.
+  std::uint64_t accounted = 0;  // Of these, by the lanes: accepted, refused or dropped.
 };
 
 stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
@@ -98,6 +106,7 @@ stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
   out.to_slow -= before.to_slow;
   out.to_quick -= before.to_quick;
   out.to_bystander -= before.to_bystander;
+  out.refused -= before.refused;
   out.dropped -= before.dropped;
   out.depth_max = deepest;
   return out;
@@ -124,6 +133,11 @@ played run_once(const policy& by, double seconds) {
   on.measure(0);
   on.finish();
   out.unaccounted = on.unaccounted();
+  out.offered = on.cell("sender", "sent");
+  for (const char* to : {"slow", "quick"}) {
+    const lane_status lane = on.lane("sender", to);
+    out.accounted += lane.accepted + lane.refused + lane.no_room;
+  }
   out.usual_p99_us = us(on.times("bystander", 1).quantile(0.99));
   out.slowed_p99_us = us(on.times("bystander", 2).quantile(0.99));
   return out;
@@ -137,6 +151,7 @@ nlohmann::ordered_json row_of(const policy& by, const char* state, const stretch
   row["to_slow_per_s"] = of.per_s(&stretch::to_slow);
   row["to_quick_per_s"] = of.per_s(&stretch::to_quick);
   row["depth_max"] = of.depth_max;
+  row["refused"] = of.refused;
   row["dropped"] = of.dropped;
   row["bystander_per_s"] = of.per_s(&stretch::to_bystander);
   row["bystander_p99_us"] = p99_us;
@@ -158,13 +173,10 @@ result one_slow_worker(const request& asked) {
       "go through to a bystander. Usual and slow by turns, {} times {} s each; what the bystander "
       "loses is the median over these pairs.",
       sender_per_s, delay_s * 1e3, lane_bytes, passes, asked.seconds / passes);
-  out.columns = {{"policy", "full lane"},
-                 {"worker", "worker is"},
-                 {"to_slow_per_s", "it takes/s"},
-                 {"to_quick_per_s", "quick one takes/s"},
-                 {"depth_max", "waiting, most"},
-                 {"dropped", "dropped"},
-                 {"bystander_per_s", "bystander takes/s"},
+  out.columns = {{"policy", "full lane"},         {"worker", "worker is"},
+                 {"to_slow_per_s", "it takes/s"}, {"to_quick_per_s", "quick one takes/s"},
+                 {"depth_max", "waiting, most"},  {"refused", "refused"},
+                 {"dropped", "dropped"},          {"bystander_per_s", "bystander takes/s"},
                  {"bystander_p99_us", "p99, us"}};
   plot depth{"waiting for the slow worker", "s", "messages", false, {}};
   std::uint64_t unaccounted = 0;
@@ -173,6 +185,12 @@ result one_slow_worker(const request& asked) {
     out.rows.push_back(row_of(by, "as usual", found.usual, found.usual_p99_us));
     out.rows.push_back(row_of(by, "slow", found.slowed, found.slowed_p99_us));
     unaccounted += found.unaccounted;
+    out.checks.push_back(
+        {check_kind::law,
+         fmt::format("items offered, and items that lanes account for, apart ({})", by.name),
+         static_cast<double>(std::max(found.offered, found.accounted) -
+                             std::min(found.offered, found.accounted)),
+         true, 0, ""});
     std::sort(found.kept.begin(), found.kept.end());
     const double kept = found.kept.empty() ? 0 : found.kept[found.kept.size() / 2];
     out.checks.push_back({check_kind::goal, fmt::format("what bystanders lose ({})", by.name),

@@ -131,8 +131,17 @@ void stage::run_to_end() {
 std::uint64_t stage::unaccounted() const {
   std::uint64_t out = 0;
   for (const lane_status& each : lanes_of(where())) {
+    if (each.purpose == lane_purpose::dead_letters) continue;  // Kept, not taken.
     const std::uint64_t over = each.delivered + each.dropped;
     out += std::max(each.accepted, over) - std::min(each.accepted, over);
+  }
+  return out;
+}
+
+std::uint64_t stage::delivered() const {
+  std::uint64_t out = 0;
+  for (const lane_status& each : lanes_of(where())) {
+    if (each.purpose == lane_purpose::messages) out += each.delivered;
   }
   return out;
 }

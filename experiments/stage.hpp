@@ -77,6 +77,8 @@ class stage {
   [[nodiscard]] lane_status lane(const std::string& from, const std::string& to) const;
   [[nodiscard]] std::uint64_t cell(const std::string& worker, const std::string& name) const;
   [[nodiscard]] std::uint64_t kills() const { return system_->kills(); }
+  // Messages that the lanes between workers have counted as delivered.
+  [[nodiscard]] std::uint64_t delivered() const;
   // Messages that the lanes' accounts lack, or have too many, now that all is over.
   [[nodiscard]] std::uint64_t unaccounted() const;
   // Until it was quiet.

@@ -19,7 +19,9 @@ std::string taker_name(int index) { return "taker" + std::to_string(index); }
 // Those that `from` sends updates to.
 std::vector<int> peers_of(int from) {
   std::vector<int> out;
-  for (int to = from + 1; to < takers; ++to) out.push_back(to);
+  for (int to = 0; to < takers; ++to) {
+    if (to != from) out.push_back(to);
+  }
   return out;
 }
 
@@ -29,7 +31,7 @@ cast takers_with(std::uint64_t updates_per_100) {
   for (int i = 0; i < takers; ++i) {
     out.add(taker_name(i),
             {{"role", "taker"}, {"updates_per_100", std::to_string(updates_per_100)}});
-    if (!peers_of(i).empty()) out.lane("feed", taker_name(i), item_lane_bytes);
+    out.lane("feed", taker_name(i), item_lane_bytes);
   }
   for (int from = 0; from < takers; ++from) {
     for (const int to : peers_of(from)) {
@@ -70,7 +72,6 @@ rates run_once(std::uint64_t updates_per_100, double seconds) {
   on.finish();
   out.unaccounted = on.unaccounted();
   for (int i = 0; i < takers; ++i) {
-    if (peers_of(i).empty()) continue;
     out.updates_missing +=
         static_cast<double>(on.cell(taker_name(i), "items") * updates_per_100 / 100);
   }

@@ -47,7 +47,8 @@ build() {
 }
 
 run_format() {
-  find include src tools tests bench examples experiments \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
+  find include src tools tests bench examples experiments \
+    \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
     xargs -0 clang-format --dry-run -Werror || {
     echo "run.sh: 'clang-format -i' on the files above mends this"
     return 1
@@ -67,7 +68,7 @@ tidy() {
   # Only what flatc generates must be there; cyto and the examples know how to make it.
   configure release && quietly build/build-release.log cmake --build build/release || return 1
   # The compile commands are for gcc, some of whose warnings clang does not know.
-  if ! find src tools examples experiments -name '*.cpp' -print0 |
+  if ! find src tools examples -name '*.cpp' -print0 |
     xargs -0 -n 1 -P "$jobs" \
       clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option "$@" \
       >build/tidy.log 2>&1; then

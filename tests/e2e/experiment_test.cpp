@@ -96,6 +96,21 @@ TEST_F(Experiment, CausalOrderIsJudgedAndAWrongOrderIsCaught) {
   EXPECT_EQ(control.exit_code, 1) << control.out;
 }
 
+TEST_F(Experiment, UpdatesThatGoRoundEndByTheirHops) {
+  const auto trace = in_dir("trace.jsonl");
+  const json found = document_of("3", {"--trace", trace});
+  EXPECT_EQ(found.at("rows").size(), 3U);
+  for (const json& each : found.at("rows")) {
+    EXPECT_EQ(each.at("ended"), each.at("updates")) << each;
+    EXPECT_EQ(each.at("hops").get<int>(), 10 * each.at("updates").get<int>()) << each;
+    EXPECT_GT(each.at("dead_letters").get<int>(), 0) << each;
+    // The eleventh of a, b, c, a...
+    EXPECT_EQ(each.at("ended_at"), "b/0 -> c/0") << each;
+  }
+  EXPECT_GT(found.at("rows").at(2).at("kills").get<int>(), 0);
+  EXPECT_EQ(cyto({"trace", "--check", trace}).exit_code, 0);
+}
+
 TEST_F(Experiment, ThroughputIsMeasuredWithAndWithoutUpdates) {
   const json found = document_of("4");
   EXPECT_EQ(found.at("rows").at(0).at("updates_per_s").get<double>(), 0);
@@ -104,8 +119,10 @@ TEST_F(Experiment, ThroughputIsMeasuredWithAndWithoutUpdates) {
 
 TEST_F(Experiment, OneSlowWorkerIsMeasuredForEachPolicy) {
   const json found = document_of("5");
-  EXPECT_EQ(row_of(found, "policy", "defer").at("worker"), "as usual");
-  EXPECT_EQ(found.at("rows").size() % 2, 0U);
+  EXPECT_EQ(found.at("rows").size(), 6U);
+  for (const char* policy : {"defer", "refuse", "drop_newest"}) {
+    EXPECT_EQ(row_of(found, "policy", policy).at("worker"), "as usual");
+  }
   for (const json& each : found.at("rows")) EXPECT_GE(each.at("depth_max").get<int>(), 0);
 }
 

@@ -12,7 +12,8 @@ if(WAY STREQUAL "find_package")
   list(APPEND options -D CMAKE_PREFIX_PATH=${work}/prefix)
   # Without this an older cyto of the machine could be found, and the test would prove nothing.
   list(APPEND options -D CYTO_EXPECTED_PREFIX=${work}/prefix)
-  foreach(installed bin/cyto bin/cyto-experiment bin/cyto-experiment-worker include/cyto/cyto.hpp share/cyto/schemas)
+  foreach(installed bin/cyto bin/cyto-experiment bin/cyto-experiment-worker
+      include/cyto/cyto.hpp share/cyto/schemas)
     if(NOT EXISTS ${work}/prefix/${installed})
       message(FATAL_ERROR "${installed} is not installed")
     endif()
