@@ -90,6 +90,16 @@ std::map<std::string, std::uint64_t> cells_of(const segment& where) {
   return out;
 }
 
+// What the owner is shown, which must not be the same twice.
+std::set<std::string> shown_by(const growing_set& set) {
+  std::set<std::string> out;
+  set.each([&](std::string_view member) {
+    EXPECT_TRUE(out.emplace(member).second) << "twice: " << member;
+    return true;
+  });
+  return out;
+}
+
 struct one_worker {
   explicit one_worker(std::uint64_t arena_bytes = 1U << 20)
       : system({"w"}, {}, {4096, arena_bytes}) {
@@ -211,6 +221,7 @@ TEST(Cell, SetsBehaveAsSetsWhileIndexesGrowAndTurnsAbort) {
       ASSERT_EQ(cell.add(w.now(), member), now[name].insert(member).second)
           << "seed " << seed << " step " << step;
       ASSERT_EQ(cell.size(), now[name].size());
+      ASSERT_EQ(shown_by(cell), now[name]);
       switch (random() % 40) {
         case 0:
           w.now().abort();
@@ -253,6 +264,28 @@ TEST(Cell, SetKnowsItsMembersFromOtherSets) {
   EXPECT_FALSE(a.add(w.now(), ""));
   EXPECT_EQ(a.size(), 2U);
   EXPECT_EQ(b.size(), 1U);
+}
+
+TEST(Cell, SetShowsItsMembersNewestFirstUntilItIsToldToStop) {
+  one_worker w;
+  EXPECT_TRUE(shown_by(growing_set()).empty());
+  auto set = w.cells().cell<growing_set>("set");
+  auto other = w.cells().cell<growing_set>("other");
+  EXPECT_TRUE(shown_by(set).empty());
+  for (const char* each : {"a", "b", "", "c"}) {
+    set.add(w.now(), each);
+    other.add(w.now(), "of another");
+    if (*each == 'b') w.now().commit();
+  }
+  std::vector<std::string> shown;
+  set.each([&](std::string_view member) {
+    shown.emplace_back(member);
+    set.add(w.now(), "added meanwhile");
+    return member != "b";
+  });
+  EXPECT_EQ(shown, (std::vector<std::string>{"c", "", "b"}));
+  w.now().abort();
+  EXPECT_EQ(shown_by(set), (std::set<std::string>{"a", "b"}));
 }
 
 TEST(Cell, FullArenaDoomsTheTurnAndAbortIsClean) {

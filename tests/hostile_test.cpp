@@ -147,6 +147,39 @@ TEST(Spoiled, AnIndexOfCellsWithoutAFreeWordOrWithWordsThatLeadOutIsSearchedToIt
   }
 }
 
+TEST(Spoiled, ASetWhoseMembersLeadOutOfTheCellsOrInACircleIsShownToItsEnd) {
+  const watchdog guard(seconds(30), "Spoiled.ASetWhoseMembers...");
+  using spoiler = std::function<void(spoiled&, cell_record&, member_record&)>;
+  const auto lead_to = [](std::uint64_t offset) {
+    return [=](spoiled& at, cell_record& set, member_record&) { at.bend(set.value, 1, offset); };
+  };
+  const std::vector<spoiler> spoilers = {
+      lead_to(1),
+      lead_to(1U << 20),
+      lead_to(~std::uint64_t{0}),
+      lead_to(~std::uint64_t{7}),
+      [](auto&, auto&, auto& newest) { newest.bytes = 0xffffffff; },
+      [](auto&, auto&, auto& newest) { newest.previous8 = 0xffffffff; },
+      [](spoiled& at, auto&, auto& newest) {
+        const auto* arena = at.all.data() + at.system.where.slot(1).arena_offset;
+        newest.previous8 =
+            static_cast<std::uint32_t>((reinterpret_cast<std::byte*>(&newest) - arena) / 8);
+      }};
+  for (std::size_t i = 0; i < spoilers.size(); ++i) {
+    spoiled at;
+    std::byte* const arena = at.all.data() + at.system.where.slot(1).arena_offset;
+    const std::uint64_t commit = at.own().commit.own();
+    auto& set =
+        *reinterpret_cast<cell_record*>(arena + at.own().root.own_current(commit)[root_last_cell]);
+    auto& newest = *reinterpret_cast<member_record*>(arena + set.value.own_current(commit)[1]);
+    spoilers[i](at, set, newest);
+    slot mad(at.system.where, 1);
+    int shown = 0;
+    mad.cells().cell<growing_set>("set").each([&](std::string_view) { return ++shown < 100; });
+    EXPECT_LT(shown, 3) << i;
+  }
+}
+
 TEST(Spoiled, AMessageWhoseSizeMovesItOffItsAlignmentIsNoMessage) {
   flatbuffers::FlatBufferBuilder fbb;
   fbb.Finish(tree::CreateNode(fbb, 7));

@@ -32,6 +32,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "cyto/turn.hpp"
 #include "cyto/types.hpp"
@@ -87,6 +88,22 @@ class cell_store {
   bool store(std::uint64_t cell, const cell_value& to) noexcept;
   // Adds a member to the set `cell`. Returns whether the set grew.
   bool add_member(std::uint64_t cell, std::string_view bytes) noexcept;
+  // Calls f(bytes) for each member of the set `cell`, the newest first, while f answers true. What
+  // f is shown stays where it is, also when members are added meanwhile.
+  template <class F>
+  void each_member(std::uint64_t cell, F f) const {
+    // After a death the records are input: each must lie below the one that led to it.
+    std::uint64_t above = turn_->root()[root_end];
+    std::uint64_t offset = load(cell)[1];
+    while (offset != 0 && offset % 8 == 0 && offset < above &&
+           above - offset >= sizeof(member_record)) {
+      const auto& member = at<member_record>(offset);
+      if (member.bytes > above - offset - sizeof(member_record)) return;
+      if (!f(std::string_view(reinterpret_cast<const char*>(&member + 1), member.bytes))) return;
+      above = offset;
+      offset = std::uint64_t{member.previous8} * 8;
+    }
+  }
   [[nodiscard]] turn& the_turn() const noexcept { return *turn_; }
   // Whether an account of an arena leads nowhere but into it. Asked of what the dead have left.
   static bool is_sound(const turn::root_values& root, std::uint64_t arena_bytes) noexcept;
@@ -205,6 +222,12 @@ class growing_set : public cell_handle {
     return cell_ != 0 && store_->add_member(cell_, member);
   }
   [[nodiscard]] std::uint64_t size() const noexcept { return load()[0]; }
+  // Calls f(member) for each member, the newest first, while f answers true. Costs a look at each
+  // member that is shown. The owner's own: others read sets through observe.hpp.
+  template <class F>
+  void each(F f) const {
+    if (cell_ != 0) store_->each_member(cell_, std::move(f));
+  }
 };
 
 }  // namespace cyto
