@@ -4,6 +4,7 @@
 
 #include "cyto/message.hpp"
 #include "fuzz/input.hpp"
+#include "journal_generated.h"
 #include "orders_generated.h"
 #include "shapes_generated.h"
 #include "stanza_generated.h"
@@ -56,6 +57,22 @@ void read_message(const orders::Execution& message) {
   if (message.fills() != nullptr) {
     read_all(message.fills()->Data(), message.fills()->size() * sizeof(orders::Fill));
   }
+}
+
+void read_message(const journal::Event& message) {
+  keep(message.number() + message.word());
+  read_text(message.package());
+  read_text(message.version());
+  read_text(message.new_version());
+}
+void read_message(const journal::Final& message) {
+  keep(message.state() + message.events() + message.digest());
+  read_text(message.package());
+  read_text(message.version());
+}
+void read_message(const journal::Count& message) {
+  keep(message.amount());
+  read_text(message.name());
 }
 
 void read_message(const shape::Leaf& message) {
@@ -140,6 +157,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 6:
       open_as<shape::Shape>(view);
+      break;
+    case 7:
+      open_as<journal::Event>(view);
+      break;
+    case 8:
+      open_as<journal::Final>(view);
+      break;
+    case 9:
+      open_as<journal::Count>(view);
       break;
     default:
       open_as<tree::Aligned>(view);

@@ -1,0 +1,251 @@
+// The replay of dpkg's log gives the oracle's table, however the work is spread, whoever is killed
+// and however damaged the log is; and what of it was not understood is told.
+#include "e2e/job.hpp"
+
+#include <fstream>
+#include <random>
+
+namespace cyto::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+const arguments small_lanes = {"--set", "event_lane_bytes=4KiB", "--set", "count_lane_bytes=4KiB"};
+
+class Journal : public job_test {
+ protected:
+  arguments replay(const fs::path& log, const arguments& more = {}) const {
+    return arguments{"run",      source_dir / "examples/journal/journal.toml",
+                     "--name",   name(),
+                     "--input",  log,
+                     "--output", table_path()} +
+           more;
+  }
+
+  static std::string oracles_table_of(const fs::path& log) {
+    const outcome end = run({bin_dir / "journal_oracle", log});
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    return end.out;
+  }
+
+  void expect_oracles_table(const fs::path& log, const arguments& more = {}) const {
+    const outcome end = cyto(replay(log, more));
+    ASSERT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_TRUE(same_table(read_file(table_path()), oracles_table_of(log)));
+    EXPECT_EQ(row("out of order"), 0);
+  }
+
+  void expect_refused(const fs::path& log, const std::string& why) const {
+    const outcome end = cyto(replay(log));
+    EXPECT_EQ(end.exit_code, 2);
+    ASSERT_EQ(lines_of(end.err).size(), 1u) << end.err;
+    EXPECT_NE(end.err.find(log), end.err.npos) << end.err;
+    EXPECT_NE(end.err.find(why), end.err.npos) << end.err;
+    EXPECT_FALSE(fs::exists(table_path()));
+  }
+
+  // The value of a row of the table; -1 if there is none.
+  std::int64_t row(const std::string& wanted) const {
+    for (const std::string& line : lines_of(read_file(table_path()))) {
+      const auto tab = line.find('\t');
+      if (line.substr(tab + 1) == wanted) return std::stoll(line.substr(0, tab));
+    }
+    return -1;
+  }
+
+  fs::path generated(int seed, int lines, int packages) const {
+    auto path = in_dir("log-" + std::to_string(seed));
+    const outcome end = run({bin_dir / "journal_generate", std::to_string(seed),
+                             std::to_string(lines), std::to_string(packages)},
+                            {.stdout_path = path});
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    return path;
+  }
+
+  // Has something done to the log while its source is in the middle of it, and the source killed:
+  // its successor opens the log anew.
+  template <class Do>
+  outcome run_and_meanwhile(const fs::path& log, Do action) const {
+    process running = start(replay(log, small_lanes));
+    const auto workers = pids_of(wait_for_status(running, [](const json& document) {
+      return std::all_of(document.at("workers").begin(), document.at("workers").end(),
+                         [](const json& each) { return each.at("state") == "ready"; });
+    }));
+    // Its lanes fill; so it stands wherever it is.
+    std::vector<process_ref> keepers;
+    for (const auto& [worker, pid] : workers) {
+      if (worker.starts_with("keeper")) keepers.emplace_back(pid);
+    }
+    signal_all(keepers, SIGSTOP);
+    action();
+    EXPECT_TRUE(process_ref(workers.at("source/0")).send_signal(SIGKILL)) << "it was over";
+    signal_all(keepers, SIGCONT);
+    return running.wait();
+  }
+
+  const fs::path excerpt_ = source_dir / "tests/data/dpkg.log";
+};
+
+struct JournalWithKeepers : Journal, testing::WithParamInterface<int> {};
+
+TEST_P(JournalWithKeepers, TheTableIsTheOracles) {
+  expect_oracles_table(excerpt_, {"--set", "keepers=" + std::to_string(GetParam())});
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, JournalWithKeepers, testing::Values(1, 2, 3, 16));
+
+// By eye: what the log itself says last, and how often.
+TEST_F(Journal, PackagesStandWhereTheLogLeavesThem) {
+  const outcome end = cyto(replay(excerpt_));
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_EQ(row("package tea:all not-installed <none>"), 30);
+  EXPECT_EQ(row("package mug:all not-installed <none>"), 8);
+  EXPECT_EQ(row("package teapot:all installed 1.0"), 6);
+  EXPECT_EQ(row("conffile keep"), 1);
+  EXPECT_EQ(row("disappear"), 1);
+  EXPECT_EQ(row("config-files -> config-files"), 1);
+  EXPECT_EQ(row("lines not understood"), -1);
+}
+
+TEST_F(Journal, TinyLanesChangeNothing) {
+  expect_oracles_table(generated(1, 20'000, 200), small_lanes);
+}
+
+TEST_F(Journal, ManyKeepersOfFewPackagesChangeNothing) {
+  expect_oracles_table(generated(2, 20'000, 5), small_lanes + arguments{"--set", "keepers=9"});
+}
+
+struct JournalWithSeed : Journal, testing::WithParamInterface<int> {};
+
+TEST_P(JournalWithSeed, KilledWorkersLoseDoubleAndReorderNothing) {
+  const auto log = generated(GetParam(), 40'000, 300);
+  const outcome end = cyto(
+      replay(log, small_lanes + arguments{"--json", "--chaos",
+                                          kill_every(2) + ",seed=" + std::to_string(GetParam())}));
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  const json report = last_line(end.out);
+  EXPECT_GT(report.at("kills").get<int>(), 10);
+  expect_balance(report.at("audit"));
+  EXPECT_TRUE(same_table(read_file(table_path()), oracles_table_of(log)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, JournalWithSeed, testing::Values(1, 2, 3));
+
+TEST_F(Journal, ALogMayComeThroughAPipe) {
+  const auto log = generated(4, 20'000, 100);
+  pipe_ends pipe = make_pipe();
+  process feeder({"cat", log}, {.stdout_fd = pipe.write.get()});
+  pipe.write.close();
+  const outcome end =
+      cyto(replay("-", {"--chaos", kill_every(5) + ",seed=4"}), {.stdin_fd = pipe.read.get()});
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_TRUE(same_table(read_file(table_path()), oracles_table_of(log)));
+}
+
+TEST_F(Journal, ALastLineThatWasCutShortIsToldAndNotBelieved) {
+  write_file(in_dir("log"),
+             "2026-01-01 12:00:00 status installed a:amd64 1.2-3\n"
+             "2026-01-01 12:00:00 status half-installed a:amd64 1.2-4");
+  expect_oracles_table(in_dir("log"));
+  EXPECT_EQ(row("lines cut short at the end"), 1);
+  EXPECT_EQ(row("package a:amd64 installed 1.2-3"), 1);
+  EXPECT_EQ(row("lines not understood"), -1);
+}
+
+TEST_F(Journal, WhatIsNotUnderstoodIsCountedAndTheFirstIsNamed) {
+  const std::string good = "2026-01-01 12:00:00 status installed a:amd64 1.2-3\n";
+  const std::string time = "2026-01-01 12:00:00 ";
+  std::string log = good;
+  const std::vector<std::string> bad_lines = {
+      std::string(),
+      std::string(10, '\0'),
+      time,
+      time + "status gone a 1",
+      time + "status installed a 1 2",
+      time + "status installed a",
+      time + "install a 1",
+      time + "installs a 1 2",
+      time + "startup archives",
+      time + "conffile  keep",
+      time + "conffile /etc/a ask",
+      "2026-01-01 12:00 status installed a 1",
+      "x026-01-01 12:00:00 status installed a 1",
+      time + "status installed a  1",
+      time + "status installed a 1\r",
+      time + "status installed \xc3\xa4 1",
+      time + "status installed " + std::string(256, 'a') + " 1",
+      time + "conffile " + std::string(8200, 'a') + " keep",
+      time + std::string(40'000, 'a'),
+      time + std::string(1'000'000, 'a')};
+  for (const std::string& bad : bad_lines) {
+    log += bad + "\n";
+  }
+  log += good + time + "conffile /a b c keep\n" + std::string(100'000, 'b');
+  write_file(in_dir("log"), log);
+  expect_oracles_table(in_dir("log"));
+  EXPECT_EQ(row("lines not understood"), 20);
+  EXPECT_EQ(row("first line not understood"), 2);
+  EXPECT_EQ(row("lines cut short at the end"), 1);
+  EXPECT_EQ(row("package a:amd64 installed 1.2-3"), 2);
+  EXPECT_EQ(row("conffile keep"), 1);
+}
+
+// Bytes of a real log changed, doubled and left out anywhere.
+TEST_F(Journal, ADamagedLogGivesTheOraclesTable) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const std::string bytes(" \n\0\t:-1a~\x7f\x80", 11);
+  for (int round = 0; round < 5; ++round) {
+    std::string text = read_file(excerpt_);
+    for (int left = 300; left > 0; --left) {
+      const std::size_t at = random() % text.size();
+      const char byte = bytes[random() % bytes.size()];
+      switch (random() % 3) {
+        case 0:
+          text[at] = byte;
+          break;
+        case 1:
+          text.insert(at, 1, byte);
+          break;
+        default:
+          text.erase(at, 1);
+      }
+    }
+    write_file(in_dir("damaged"), text);
+    expect_oracles_table(in_dir("damaged"), small_lanes);
+  }
+}
+
+TEST_F(Journal, WhatIsNoLogIsRefused) {
+  write_file(in_dir("empty"), "");
+  expect_refused(in_dir("empty"), "is empty");
+  expect_refused(source_dir / "README.md", "is no log of dpkg's");
+  write_file(in_dir("line"), std::string(1 << 20, 'x'));
+  expect_refused(in_dir("line"), "is no log of dpkg's");
+  expect_refused(in_dir("missing"), "cannot be read");
+}
+
+TEST_F(Journal, OfALogThatGrowsWhatWasThereAtTheBeginningCounts) {
+  const auto log = generated(5, 100'000, 300);
+  const std::string expected = oracles_table_of(log);
+  const outcome end = run_and_meanwhile(log, [&] {
+    std::ofstream(log, std::ios::app) << "\n2026-02-01 12:00:00 startup archives unpack\n";
+  });
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_TRUE(same_table(read_file(table_path()), expected));
+}
+
+TEST_F(Journal, ALogThatIsReplacedOrGetsShorterMeanwhileIsRefused) {
+  const auto log = generated(6, 100'000, 300);
+  fs::copy(log, in_dir("copy"));
+  const outcome replaced = run_and_meanwhile(log, [&] { fs::rename(in_dir("copy"), log); });
+  EXPECT_EQ(replaced.exit_code, 2);
+  EXPECT_NE(replaced.err.find("was replaced while it was read"), std::string::npos) << replaced.err;
+  const outcome shorter = run_and_meanwhile(log, [&] { fs::resize_file(log, 1000); });
+  EXPECT_EQ(shorter.exit_code, 2);
+  EXPECT_NE(shorter.err.find("was cut short while it was read"), std::string::npos) << shorter.err;
+}
+
+}  // namespace
+}  // namespace cyto::test
