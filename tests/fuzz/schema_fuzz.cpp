@@ -2,6 +2,7 @@
 // to its last byte.
 #include <array>
 
+#include "closure_generated.h"
 #include "cyto/message.hpp"
 #include "fuzz/input.hpp"
 #include "journal_generated.h"
@@ -74,6 +75,25 @@ void read_message(const journal::Count& message) {
   keep(message.amount());
   read_text(message.name());
 }
+
+void read_message(const closure::Package& message) {
+  read_vector(message.name());
+  read_vector(message.groups());
+}
+void read_message(const closure::Provided& message) {
+  read_vector(message.by());
+  read_vector(message.names());
+}
+void read_message(const closure::Need& message) {
+  keep(message.from());
+  read_vector(message.root());
+  read_vector(message.group());
+}
+void read_message(const closure::Reached& message) {
+  read_vector(message.root());
+  read_vector(message.name());
+}
+void read_message(const closure::Missing& message) { read_vector(message.group()); }
 
 void read_message(const shape::Leaf& message) {
   keep(static_cast<std::uint64_t>(message.number()));
@@ -166,6 +186,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 9:
       open_as<journal::Count>(view);
+      break;
+    case 10:
+      open_as<closure::Package>(view);
+      break;
+    case 11:
+      open_as<closure::Provided>(view);
+      break;
+    case 12:
+      open_as<closure::Need>(view);
+      break;
+    case 13:
+      open_as<closure::Reached>(view);
+      break;
+    case 14:
+      open_as<closure::Missing>(view);
       break;
     default:
       open_as<tree::Aligned>(view);
