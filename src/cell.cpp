@@ -165,6 +165,10 @@ cell_value cell_store::load(std::uint64_t cell) const noexcept {
   return value.own_current(turn_->commit_word());
 }
 
+cell_value cell_store::load_committed(std::uint64_t cell) const noexcept {
+  return at<cell_record>(cell).value.own_current(turn_->commit_word());
+}
+
 bool cell_store::store(std::uint64_t cell, const cell_value& to) noexcept {
   auto& value = at<cell_record>(cell).value;
   if (value.is_staged(0) || value.is_staged(1)) {

@@ -9,11 +9,12 @@
 // Who: the holder of the slot changes; every process reads, through observe.hpp.
 //
 // Layout: a worker's arena is filled upward and never rewritten, but for the two versions of each
-//   cell and the words of the two indexes. What is used of it is part of the turn (`root`):
+//   cell, words of the two indexes, halves of clocks. What is used is part of the turn (`root`):
 //       root        | end | directory | cells | last cell | members | members' count | pending |
 //       cell        | versioned<3> (64) | previous (8) | hash (8) | kind (4) | bytes (4) | name |
 //       member      | previous/8 (4) | cell/8 (4) | bytes (4) | bytes... |
 //       index word  | hash (32) | offset/8 (32) |     open addressing; 0 is free
+//       clock       | slot_count_max words | the same again |    one half for each version
 //   A set's value is {count, offset of its newest member, bytes}: a list that shares its past, so
 //   every version of it stays whole for whoever reads it. It outgrows no slot.
 //
@@ -22,8 +23,10 @@
 //   K2 An index word that points at or above the end is free. Words changed by a turn that did not
 //      commit are listed by the turn and wiped, so none can point into later data by chance.
 //   K3 A cell's change is visible with the turn, by C2 and C3 of cursor.hpp.
-//   Laws: `merge` of maximum, minimum and last_writer is associative, commutative and idempotent,
-//   and so is the union of sets; adding to a counter is associative and commutative.
+//   K4 A half of a clock is written after its cell's spare version was marked, each word with
+//      release: who has read it and finds the cell's tag as before has read one committed vector.
+//   Laws: `merge` of maximum, minimum, last_writer and vector_clock is associative, commutative and
+//   idempotent, and so is the union of sets; adding to a counter is associative and commutative.
 //
 // Death: killed in a turn, the arena above the committed end is forgotten and the listed words are
 //   wiped; nothing is walked.
@@ -36,12 +39,20 @@
 
 #include "cyto/turn.hpp"
 #include "cyto/types.hpp"
+#include "cyto/version_vector.hpp"
 
 namespace cyto {
 
 using cell_value = versioned<3>::values;
 
-enum class cell_kind : std::uint32_t { counter = 1, maximum, minimum, last_writer, growing_set };
+enum class cell_kind : std::uint32_t {
+  counter = 1,
+  maximum,
+  minimum,
+  last_writer,
+  growing_set,
+  vector_clock
+};
 
 struct cell_record {
   versioned<3> value;
@@ -85,6 +96,10 @@ class cell_store {
 
   // --- for the kinds ------------------------------------------------------------------------
   [[nodiscard]] cell_value load(std::uint64_t cell) const noexcept;
+  // What the last committed turn left, whatever this one has done.
+  [[nodiscard]] cell_value load_committed(std::uint64_t cell) const noexcept;
+  // Room above all that is used; 0, and the turn is doomed, if there is none.
+  std::uint64_t take(std::uint64_t bytes, std::uint64_t grain) noexcept;
   bool store(std::uint64_t cell, const cell_value& to) noexcept;
   // Adds a member to the set `cell`. Returns whether the set grew.
   bool add_member(std::uint64_t cell, std::string_view bytes) noexcept;
@@ -111,7 +126,6 @@ class cell_store {
  private:
   std::uint64_t find_or_make(std::string_view name, cell_kind kind);
   std::uint64_t make(std::string_view name, cell_kind kind, std::uint64_t hash);
-  std::uint64_t take(std::uint64_t bytes, std::uint64_t grain) noexcept;
   bool grow(root_word index, std::uint64_t count) noexcept;
   bool put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept;
   template <class Same>
@@ -228,6 +242,23 @@ class growing_set : public cell_handle {
   void each(F f) const {
     if (cell_ != 0) store_->each_member(cell_, std::move(f));
   }
+};
+
+// The worker's own version vector: which events of every worker are in the past of its turns. It
+// takes slot_count_max entries, twice, of the worker's cells.
+//       clock.merge(turn, theirs); clock.tick(turn);  // A message that bears `theirs` is handled.
+class vector_clock : public cell_handle {
+ public:
+  static constexpr cell_kind kind = cell_kind::vector_clock;
+  using cell_handle::cell_handle;
+  // What this turn does is an event: one more of this worker's.
+  void tick(turn& in) const noexcept;
+  // What `from` has in its past is in this turn's. Returns whether the clock changed.
+  bool merge(turn&, const version_vector& from) const noexcept;
+  [[nodiscard]] version_vector value() const noexcept;
+
+ private:
+  bool write(const version_vector& to) const noexcept;
 };
 
 }  // namespace cyto

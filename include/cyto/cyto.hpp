@@ -21,6 +21,7 @@
 #include "cyto/message.hpp"     // FlatBuffers in the ring
 #include "cyto/schema.hpp"      // what a message type looks like, as text
 #include "cyto/stamp.hpp"       // logical time
+#include "cyto/version_vector.hpp" // before, after, or neither
 #include "cyto/turn.hpp"        // all or nothing
 #include "cyto/mailbox.hpp"     // causal merge
 #include "cyto/cell.hpp"        // values that merge
