@@ -284,7 +284,8 @@ void each_cell(const segment& from, std::uint32_t slot_index,
     if (tries == 0) refuse_cells(from, slot_index);
     visit(to, {{from.at<char>(entry.arena_offset + name_offset), name_bytes},
                read_once(cell.kind),
-               {value[0], value[1], value[2]}});
+               {value[0], value[1], value[2]},
+               offset});
     // Filled upward: links lead down, and the walk ends.
     if (previous >= offset) refuse_cells(from, slot_index);
     offset = previous;

@@ -229,6 +229,7 @@ void port_end::wait_for_room(time_limit at_most) noexcept {
 }
 
 status port_end::drain(time_limit at_most) noexcept {
+  if (!state_->held.is_mine()) return status::closed;
   const auto is_taken = [this] {
     const auto all = place().the_turn().outputs();
     return std::all_of(all.begin(), all.end(),

@@ -41,6 +41,26 @@ TEST(Cursor, VoidAndStagedVersionsAreNeverCurrent) {
   }
 }
 
+TEST(Cursor, AsOfATurnThereIsTheVersionThatWasCurrentThenOrNone) {
+  with_tags record(4, 7);
+  three::values seen{};
+  std::uint64_t tag = 0;
+  for (const std::uint64_t bound : {4U, 5U, 6U}) {
+    ASSERT_TRUE(record.read_at(bound, seen, tag));
+    EXPECT_EQ(seen, (three::values{10, 11, 12}));
+    EXPECT_EQ(tag, 4U);
+  }
+  ASSERT_TRUE(record.read_at(7, seen, tag));
+  EXPECT_EQ(seen, (three::values{20, 21, 22}));
+  EXPECT_FALSE(record.read_at(3, seen, tag));
+  record.stage(0, {1, 2, 3});  // Replaces what turns 4 to 6 have left.
+  EXPECT_FALSE(record.read_at(6, seen, tag));
+  record.seal(0, 9);
+  EXPECT_FALSE(record.read_at(6, seen, tag));
+  ASSERT_TRUE(record.read_at(8, seen, tag));
+  EXPECT_EQ(tag, 7U);
+}
+
 TEST(Cursor, StagedVersionShowsOnlyAfterItsStampHasCommitted) {
   with_tags record(0, tag_void);
   record.stage(1, {1, 2, 3});

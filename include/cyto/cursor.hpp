@@ -26,6 +26,8 @@
 //      release; the reader loads each with acquire and then looks at the tag again.
 //   C4 Marking is itself a release: whoever sees the old current version marked sees the tag of the
 //      version that replaced it, and cannot fall back to an older one.
+//   C5 read_at() returns the version that was current when the turn `bound`, or the last one below
+//      it, had committed: versions with a tag <= bound are only lost from then on, none appears.
 //
 // Death: a writer killed while staging leaves the spare version tagged `staged` or with a stamp
 //   above its commit word. wipe(c) by the next incarnation turns the latter into `tag_void`,
@@ -153,6 +155,18 @@ class versioned {
       if (version_[index].tag.observe() == before) return true;
     }
     return false;
+  }
+
+  // The same as of an earlier turn: the version with the largest tag <= `bound`. False: it has been
+  // replaced twice, or is about to be, and is gone for good. REQUIRES: the caller has observed a
+  // commit word of its owner that is not below `bound`.
+  bool read_at(std::uint64_t bound, values& out, std::uint64_t& tag) const noexcept {
+    const unsigned index = current(bound);
+    if (index == none) return false;
+    tag = version_[index].tag.observe();
+    if (tag > bound) return false;
+    for (std::size_t i = 0; i < N; ++i) out[i] = version_[index].value[i].observe();  // C3
+    return version_[index].tag.observe() == tag;
   }
 
  private:

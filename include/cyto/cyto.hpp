@@ -25,6 +25,7 @@
 #include "cyto/turn.hpp"        // all or nothing
 #include "cyto/mailbox.hpp"     // causal merge
 #include "cyto/cell.hpp"        // values that merge
+#include "cyto/snapshot.hpp"    // cells of many workers at one time
 #include "cyto/quarantine.hpp"  // messages that kill
 #include "cyto/port.hpp"        // a place in a system for a thread of any program
 #include "cyto/pair.hpp"        // two programs that share a lane by name

@@ -109,6 +109,7 @@ struct cell_view {
   std::string_view name;
   std::uint32_t kind;
   std::uint64_t value[3];
+  std::uint64_t arena_offset;  // Where it lies, for ever.
 };
 // Visits the cells of one slot, newest first. Throws cyto::error if they make no sense.
 void each_cell(const segment& from, std::uint32_t slot_index,

@@ -188,6 +188,8 @@ class port {
 
   // "desk/0"
   [[nodiscard]] std::string name() { return end_.checked_place().entry().name; }
+  // The system's memory, read-only, for as long as the port: for snapshot.hpp, and observe.hpp.
+  [[nodiscard]] const segment& where() { return end_.checked_place().where(); }
   // The lanes to a group of workers or ports. Throws when the topology has none.
   [[nodiscard]] output to(std::string_view group) { return end_.checked_place().to(group); }
   [[nodiscard]] output control_of(std::string_view group) {
@@ -237,6 +239,10 @@ class port {
     end_.wait(at_most);
     return batch(end_);
   }
+  // Waits until all that this port has sent is taken, by turns that have committed: ok; full: not
+  // yet; closed: the system has ended. A snapshot (snapshot.hpp) that is taken after `ok` has what
+  // those turns did with it, unless a worker in a cycle has deferred it (worker.hpp, W4).
+  [[nodiscard]] status drain(time_limit at_most) noexcept { return end_.drain(at_most); }
   // Whether anything can still be sent or come: a port that is sent to is open, while the system
   // drains, until the rest has come. A system whose supervisor and workers have been killed is
   // open: `cyto run` goes on with it.

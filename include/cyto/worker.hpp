@@ -96,6 +96,8 @@ class worker {
   Kind cell(std::string_view cell_name) {
     return slot_->cells().cell<Kind>(cell_name);
   }
+  // The system's memory, read-only: for snapshot.hpp, and all of observe.hpp.
+  [[nodiscard]] const segment& where() const noexcept { return slot_->where(); }
   // The lanes to a group of workers. Throws when the topology has none.
   [[nodiscard]] output to(std::string_view group) const { return slot_->to(group); }
   // Its control lanes: what goes there is handled before all that it does not depend on.

@@ -38,7 +38,13 @@ runs=(
   "broken cycle   -DPOLICY=7 -DORDER=1 -DNOEXT"
   "holds  cycle   -DPOLICY=5"                # Another way: an outbox.
   "broken cycle   -DPOLICY=0"
-  "holds  cut     -DMETHOD=3 -DTURNS=3"      # Consistent cuts: not built yet.
+  "holds  cut     -DMETHOD=3 -DTURNS=3"      # Consistent cuts by other means: not built.
+  "holds  snapshot -DN=2 -DTURNS=3 -DTOTAL=4"
+  "holds  snapshot -DN=3 -DTOTAL=3"
+  "broken snapshot -DN=2 -DNOFALL"
+  "broken snapshot -DN=2 -DRISE"
+  "broken snapshot -DN=3 -DTOTAL=4 -DEARLY"
+  "broken snapshot -DN=2 -DNOVALID"
   "holds  member  -DM=2"                     # Lanes that join and leave: not built yet.
   "holds  pipe    -DTURNS=4"                 # Several turns in flight: not built yet.
 )
