@@ -2,6 +2,7 @@
 // cyto::error for what must be told, and returns the exit code.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -38,6 +39,15 @@ int plan(const run_options& options);
 int status(const std::string& name, bool json);
 int audit(const std::string& name, bool json);
 int dead_letters(const std::string& name, bool json);
+struct cells_options {
+  std::string name = {};
+  std::string worker = {};   // One, or a group; empty: all.
+  std::string cell = {};     // Those of this name; empty: all.
+  bool is_snapshot = false;  // All as of one consistent cut.
+  std::size_t limit = 1000;  // Rows at most; 0: no limit.
+  bool json = false;
+};
+int cells(const cells_options& options);
 int list(bool json);
 int stop(const std::string& name);
 

@@ -107,6 +107,13 @@ int command(int argc, char** argv) {
   auto* audit_verb =
       looking("audit", "Check accepted = delivered + dropped + in flight on every lane");
   auto* dead_verb = looking("dead-letters", "List messages that had made too many hops");
+  cyto::tools::cells_options cells;
+  auto* cells_verb = looking("cells", "Show the cells of workers");
+  cells_verb->add_flag("--snapshot", cells.is_snapshot,
+                       "all as of one consistent cut; nobody is stopped");
+  cells_verb->add_option("--worker", cells.worker, "only this worker, or group");
+  cells_verb->add_option("--cell", cells.cell, "only cells of this name");
+  cells_verb->add_option("--limit", cells.limit, "rows at most (1000); 0: all");
   auto* stop_verb = looking("stop", "Let a system drain and end");
   cyto::tools::order_options order;
   stop_verb->add_option("--worker", order.worker, "only this worker, or group; it stays down");
@@ -199,6 +206,11 @@ int command(int argc, char** argv) {
   if (status_verb->parsed()) return cyto::tools::status(name, json);
   if (audit_verb->parsed()) return cyto::tools::audit(name, json);
   if (dead_verb->parsed()) return cyto::tools::dead_letters(name, json);
+  if (cells_verb->parsed()) {
+    cells.name = name;
+    cells.json = json;
+    return cyto::tools::cells(cells);
+  }
   using cyto::worker_order;
   if (start_verb->parsed()) return cyto::tools::order(worker_order::start, order);
   if (restart_verb->parsed()) return cyto::tools::order(worker_order::restart, order);
