@@ -78,6 +78,7 @@ void supervisor::state::begin() {
   if (adopted) {
     the_board().adoptions.publish(the_board().adoptions.own() + 1);
     the_board().watched.publish(0);
+    trace(false);  // Who has asked for it was connected to the one before.
     adopt_children();
     // Whatever the one before was about to do, the workers are to go on.
     set_phase(system_phase::running);

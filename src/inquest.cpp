@@ -214,7 +214,7 @@ void inquest::write_report(const exhibit& what, std::uint32_t slot_index, std::u
   std::array<char, report_output_bytes_max> output{};
   to.output_bytes = status ? static_cast<std::uint32_t>(last_output(output)) : 0;
   std::memcpy(to.output, output.data(), to.output_bytes);
-  std::memcpy(static_cast<void*>(to.events), own.events, sizeof to.events);
+  keep_last_flights(to.events, own.events, where_->trace_of(slot_index));
   to.number.publish(number);
 }
 

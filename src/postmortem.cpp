@@ -24,24 +24,76 @@ std::string exit_text(int wait_status) {
   return "exit code " + std::to_string(WEXITSTATUS(wait_status));
 }
 
+bool read_flight(std::span<const flight_event> ring, std::uint64_t number,
+                 flight_entry& out) noexcept {
+  const flight_event& from = ring[number % ring.size()];
+  if (from.number.observe() != number) return false;
+  const std::uint32_t what_lane = from.what_lane.observe();
+  out = {number,
+         static_cast<flight>(what_lane & 0xffU),
+         what_lane >> 8,
+         from.detail.observe(),
+         from.first.observe(),
+         from.second.observe()};
+  return from.number.observe() == number;  // F1
+}
+
 std::vector<flight_entry> flight_of(const flight_event (&ring)[flight_events]) {
   std::vector<flight_entry> out;
   for (const flight_event& each : ring) {
     const std::uint64_t number = each.number.observe();
-    if (number == 0) continue;
-    const std::uint32_t what_lane = each.what_lane.observe();
-    const flight_entry entry{number,
-                             static_cast<flight>(what_lane & 0xffU),
-                             what_lane >> 8,
-                             each.detail.observe(),
-                             each.first.observe(),
-                             each.second.observe()};
-    if (each.number.observe() == number) out.push_back(entry);  // F1
+    flight_entry entry{};
+    if (number != 0 && read_flight(ring, number, entry)) out.push_back(entry);
   }
   std::sort(out.begin(), out.end(), [](const flight_entry& left, const flight_entry& right) {
     return left.number < right.number;
   });
   return out;
+}
+
+void recorder::trace_into(std::span<flight_event> ring, const word<std::uint32_t>& period,
+                          trace_note& noted) noexcept {
+  traced_ = ring;
+  period_ = &period;
+  noted_ = &noted;
+  // What was never traced into need not be looked at: that is many pages.
+  if (noted.period.own() != 0) {
+    for (const flight_event& each : ring) last_ = std::max(last_, each.number.own());
+  }
+  static_cast<void>(follow());
+}
+
+std::uint64_t recorder::follow_period() noexcept {
+  const std::uint32_t now = period_->observe();
+  if (now % 2 == 0) {
+    off_ = now;
+    ring_ = small_;
+    mask_ = flight_events - 1;
+    return 0;
+  }
+  ring_ = traced_.data();
+  mask_ = traced_.size() - 1;
+  if (noted_->period.own() != now) {
+    noted_->from.publish(last_ + 1);
+    noted_->period.publish(now);  // E1
+  }
+  // The lines of the next turn's events: whoever reads the ring may have them.
+  for (std::uint64_t ahead = 3; ahead <= 5; ahead += 2) {
+    expect_to_write(&ring_[(last_ + ahead) & mask_]);
+  }
+  return monotonic_ns();
+}
+
+void keep_last_flights(flight_event (&to)[flight_events],
+                       const flight_event (&small)[flight_events],
+                       std::span<const flight_event> traced) noexcept {
+  std::memcpy(static_cast<void*>(to), small, sizeof to);
+  for (const flight_event& each : traced) {
+    const std::uint64_t number = each.number.observe();
+    flight_event& place = to[number % flight_events];
+    if (number <= place.number.own()) continue;
+    std::memcpy(static_cast<void*>(&place), &each, sizeof place);
+  }
 }
 
 }  // namespace cyto

@@ -140,7 +140,8 @@ void quarantine::set_aside(turn_input& from, const message_view& message, std::s
   std::memcpy(record.type, type.data(), std::min(type.size(), sizeof record.type - 1));
   turn_->set_quarantine(account);
   rewrite([](const quarantined_record&) { return true; }, &record, message.data);
-  turn_->the_recorder().note(flight::set_aside, from.index, message.kind, record.number);
+  turn_->the_recorder().note(flight::set_aside, from.index, message.kind, record.number,
+                             record.position);
   turn_->see(message.stamp);
   turn_->touch(from);
   from.lane.drop(message);

@@ -99,6 +99,8 @@ void place(const segment_plan& plan, placement& out) {
     to.arena_offset = take(to.arena_bytes);
     to.quarantine_bytes = round_up(from.quarantine_bytes, page_bytes);
     to.quarantine_offset = take(2 * to.quarantine_bytes);
+    to.trace_bytes = from.trace_bytes;
+    to.trace_offset = take(to.trace_bytes);
     to.settings_offset = settings_at;
     to.settings_bytes = from.settings.size();
     settings_at += from.settings.size();
@@ -123,6 +125,11 @@ void place(const segment_plan& plan, placement& out) {
   header.segment_bytes = end;
 }
 
+bool is_trace_size(std::uint64_t bytes) {
+  return bytes == 0 ||
+         (bytes >= trace_bytes_min && bytes <= trace_bytes_max && std::has_single_bit(bytes));
+}
+
 void check(const segment_plan& plan) {
   check_name("system name", plan.name);
   if (plan.slots.empty() || plan.slots.size() > slot_count_max) {
@@ -145,6 +152,13 @@ void check(const segment_plan& plan) {
       throw error(error_code::bad_input, "worker " + slot.name,
                   "quarantine_bytes is " + bytes_text(slot.quarantine_bytes),
                   "at most " + bytes_text(quarantine_bytes_max) + " are possible", "lower it");
+    }
+    if (!is_trace_size(slot.trace_bytes)) {
+      throw error(error_code::bad_input, "worker " + slot.name,
+                  "trace_bytes is " + bytes_text(slot.trace_bytes),
+                  "0, or a power of two between " + bytes_text(trace_bytes_min) + " and " +
+                      bytes_text(trace_bytes_max) + ", is possible",
+                  "change it");
     }
   }
   for (const lane_plan& lane : plan.lanes) {
@@ -227,6 +241,7 @@ bool has_overlap(const segment_header& header, const slot_entry* slots, const la
     const slot_entry& slot = slots[i];
     all.add(slot.control_offset, slot.control_bytes);
     all.add(slot.arena_offset, slot.arena_bytes);
+    all.add(slot.trace_offset, slot.trace_bytes);
     if (slot.settings_offset < header.settings_offset ||
         slot.settings_offset + slot.settings_bytes > settings_end) {
       return true;
@@ -432,6 +447,8 @@ segment segment::attach(int fd) {
              inside(slot.arena_offset, slot.arena_bytes, 1) &&
              slot.quarantine_offset % page_bytes == 0 &&
              inside(slot.quarantine_offset, slot.quarantine_bytes, 2) &&
+             slot.trace_offset % page_bytes == 0 && is_trace_size(slot.trace_bytes) &&
+             inside(slot.trace_offset, slot.trace_bytes, 1) &&
              inside(slot.settings_offset, slot.settings_bytes, 1);
     }
     const auto* lanes = reinterpret_cast<const lane_entry*>(whole.data() + header.lanes_offset);

@@ -61,6 +61,12 @@ slot::slot(const segment& from, std::uint32_t index)
   bell[index].address.publish(0);  // Of the predecessor's socket, which went with it.
   prepare_to_ring();
   turn_ = std::make_unique<turn>(*own_, arena_.data(), mine.arena_bytes, index);
+  if (mine.trace_bytes != 0) {
+    trace_ = from.map(mine.trace_offset, mine.trace_bytes);
+    turn_->the_recorder().trace_into(
+        {reinterpret_cast<flight_event*>(trace_.data()), mine.trace_bytes / sizeof(flight_event)},
+        from.the_board().tracing, own_->traced);
+  }
   auto* inputs = reinterpret_cast<input_line*>(own_pages_.data() + sizeof(control));
   auto* outputs = reinterpret_cast<output_line*>(inputs + mine.input_count);
   const std::uint64_t commit = control_at(own_pages_).commit.observe();
@@ -94,12 +100,17 @@ slot::slot(const segment& from, std::uint32_t index)
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());
   cells_ = std::make_unique<cell_store>(*turn_);
   held_ = std::make_unique<quarantine>(from, index, *turn_);
-  turn_->the_recorder().note(flight::started, 0, own_->incarnation.own(),
-                             static_cast<std::uint64_t>(getpid()), monotonic_ns());
+  const std::uint64_t now = monotonic_ns();
+  recorder& flights = turn_->the_recorder();
+  flights.note(flight::recovered, 0, static_cast<std::uint32_t>(turn_->root()[root_pending]),
+               commit, now);
+  flights.note(flight::started, 0, own_->incarnation.own(), static_cast<std::uint64_t>(getpid()),
+               now);
 }
 
 slot::~slot() {
   if (own_ == nullptr || turn_ == nullptr) return;
+  turn_->the_recorder().note(flight::ended, 0, 0, 0, monotonic_ns());
   if (own_->state.own() != static_cast<std::uint32_t>(slot_state::failed)) {
     set_state(slot_state::stopped);
   }
@@ -109,7 +120,7 @@ slot::~slot() {
 }
 
 void slot::keep_from_children() const noexcept {
-  for (const mapping* each : {&own_pages_, &arena_, &bells_}) each->keep_from_children();
+  for (const mapping* each : {&own_pages_, &arena_, &bells_, &trace_}) each->keep_from_children();
   for (const mapping& each : rings_) each.keep_from_children();
 }
 
@@ -141,6 +152,7 @@ void slot::prefault() const {
   own_pages_.prefault();
   arena_.prefault();
   bells_.prefault();
+  trace_.prefault();
   for (const mapping& each : rings_) each.prefault();
 }
 

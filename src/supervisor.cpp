@@ -189,6 +189,8 @@ void supervisor::state::serve(int fd) {
     // It keeps the connection under another number, so epoll would not forget this one by itself.
     epoll_ctl(events.get(), EPOLL_CTL_DEL, fd, nullptr);
     if (!errands->take(fd, request)) send_packet(fd, {verb_refused, 0}, {});
+  } else if (sound && request.verb == verb_trace && begin_tracing(fd)) {
+    return;
   } else if (sound && take_order(request, given)) {
     const auto found = std::find_if(clients.begin(), clients.end(),
                                     [fd](const file& each) { return each.get() == fd; });
@@ -247,6 +249,8 @@ void supervisor::step() {
       state_->tree->time_passed(now_ns());
     } else if (what == event_listener) {
       state_->accept_client();
+    } else if (what == event_tracer) {
+      state_->look_at_tracers();
     } else if (what < event_client) {
       state_->forget_holder(static_cast<std::uint32_t>(what - event_port));
     } else {

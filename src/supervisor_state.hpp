@@ -1,6 +1,6 @@
 // The inside of a supervisor: the processes of a system, and what the tree of restarts wants done
 // with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes,
-// orders.cpp what operators want, ports.cpp those who join.
+// orders.cpp what operators want, ports.cpp those who join, tracers.cpp those who look on.
 #pragma once
 
 #include <chrono>
@@ -28,6 +28,7 @@ enum event_source : std::uint64_t {
   event_listener = 1 << 10,
   event_nudge,
   event_timer,
+  event_tracer,
   event_port = 1 << 11,   // Plus the slot.
   event_client = 1 << 12  // Plus the descriptor.
 };
@@ -80,6 +81,7 @@ struct supervisor::state final : restart_tree::hands {
   std::vector<const worker_spec*> specs;  // By slot.
   std::vector<file> clients;
   std::vector<asker> askers;
+  std::vector<file> tracers;  // Who has asked for tracing and is still there.
   std::optional<inquest> deaths;
   std::optional<errand_desk> errands;
   inspection inspector;
@@ -146,6 +148,11 @@ struct supervisor::state final : restart_tree::hands {
   [[nodiscard]] bool ports_let_it_end();
   [[nodiscard]] bool close_ports();
   void end_ports();
+
+  // tracers.cpp
+  bool begin_tracing(int fd);
+  void look_at_tracers();
+  void trace(bool on);
 
   // supervisor.cpp
   void watch(int fd, std::uint64_t what) const;

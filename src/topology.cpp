@@ -283,11 +283,12 @@ segment_plan plan_of(const topology& of) {
       }
     }
     for (std::uint32_t member = 0; member < spec.places(); ++member) {
-      plan.slots.push_back(
-          {slot_name(spec, member), spec.name, member,
-           (spec.is_source ? slot_is_source : 0U) | (spec.is_plain ? slot_is_plain : 0U) |
-               (spec.is_port ? slot_is_port : 0U),
-           spec.is_plain ? 0 : spec.cells_bytes, settings, reads ? spec.quarantine_bytes : 0});
+      plan.slots.push_back({slot_name(spec, member), spec.name, member,
+                            (spec.is_source ? slot_is_source : 0U) |
+                                (spec.is_plain ? slot_is_plain : 0U) |
+                                (spec.is_port ? slot_is_port : 0U),
+                            spec.is_plain ? 0 : spec.cells_bytes, settings,
+                            reads ? spec.quarantine_bytes : 0, spec.is_plain ? 0 : of.trace_bytes});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.places()) + " " + spec.program + " " +
            std::to_string(spec.cells_bytes) + " " + std::to_string(spec.quarantine_bytes) +
@@ -324,6 +325,7 @@ segment_plan plan_of(const topology& of) {
   for (const supervisor_spec& each : of.supervisors)
     all += "\n" + each.name + " " + each.supervisor;
   if (of.pages != huge_pages::never) all += "\nhuge pages";
+  all += "\ntrace " + std::to_string(of.trace_bytes);
   plan.fingerprint = hash_bytes(all);
   return plan;
 }

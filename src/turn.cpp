@@ -100,9 +100,10 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
   if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]]
     return bury(to, data, size, kind);
   const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
+  const std::uint64_t position = to.lane.position();
   const status sent = to.lane.append(data, size, kind_hops, alignment);
   if (sent != status::ok) return refuse(to, sent, size);
-  recorder_.note(flight::sent, to.index, kind, size);
+  recorder_.note(flight::sent, to.index, kind, size, position);
   if (!to.touched) touch(to);
   return sent;
 }
@@ -188,7 +189,9 @@ void turn::commit() noexcept {
 
   for (turn_output* each : touched_outputs_) each->lane.announce(stamp);
   own_->handling.publish(0);
-  recorder_.note(flight::committed, 0, 0, stamp);
+  const std::uint64_t at_ns = recorder_.follow();  // E2
+  recorder_.note(flight::committed, 0, static_cast<std::uint32_t>(root_[root_pending]), stamp,
+                 at_ns);
   clock_.committed(stamp);
   if (!keeps_space_) {
     for (turn_input* each : touched_inputs_) each->lane.give_back();

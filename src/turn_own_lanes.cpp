@@ -77,12 +77,13 @@ void turn::make_room_for_dead_letters() noexcept {
 
 bool turn::defer(turn_input& from, const message_view& message) noexcept {
   const std::uint32_t kind_hops = message.kind | std::uint32_t{message.hops} << 24;
+  const std::uint64_t position = defers_to_->lane.position();
   // As in a lane a message ends at a line: so its parts stand as they must, whatever they need.
   if (defers_to_->lane.append(message.data, message.size, kind_hops, line_bytes) != status::ok) {
     return false;
   }
   clock_.see(message.stamp);
-  recorder_.note(flight::deferred, from.index, message.kind, from.lane.position(), message.stamp);
+  recorder_.note(flight::deferred, from.index, message.kind, from.lane.position(), position);
   if (!defers_to_->touched) touch(*defers_to_);
   consume(from, message);
   return true;

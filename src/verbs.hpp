@@ -19,7 +19,9 @@ enum verb : std::uint32_t {
   verb_drop = 8,
   verb_add_one = 9,  // As those above about one worker; of the slot's group, one that is absent.
   verb_remove_one = 10,
-  verb_port = 11  // Answer: the segment, writable, for who joins it.
+  verb_port = 11,  // Answer: the segment, writable, for who joins it.
+  verb_trace =
+      12  // Answer: the board's word; everybody notes what he does while this is connected.
 };
 
 }  // namespace cyto

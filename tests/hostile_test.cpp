@@ -243,6 +243,10 @@ TEST_F(AttachedSegment, WhosePartsOverlapIsRefused) {
       [&] { slot_at(1).arena_offset = slot_at(0).control_offset; },
       [&] { lane_at(0).ring_offset = slot_at(2).arena_offset; },
       [&] { lane_at(0).ring_offset = made_.header().board_offset; },
+      [&] {
+        slot_at(2).trace_offset = slot_at(0).control_offset;
+        slot_at(2).trace_bytes = trace_bytes_min;
+      },
       [&] { lane_at(0).ring_offset = made_.header().doorbells_offset; },
       [&] { slot_at(0).control_offset = 0; },
       [&] { lane_at(1).writer_index = 0; },
@@ -259,6 +263,11 @@ TEST_F(AttachedSegment, WhosePartsOverlapIsRefused) {
     bends[i]();
     EXPECT_THAT(attached(), HasSubstr("its parts overlap")) << i;
   }
+}
+
+TEST_F(AttachedSegment, WhoseTraceIsNoPowerOfTwoIsRefused) {
+  slot_at(2).trace_bytes = 3 * trace_bytes_min;
+  EXPECT_THAT(attached(), HasSubstr("out of range"));
 }
 
 TEST_F(AttachedSegment, WhoseNamesCouldNotBeGivenIsRefused) {

@@ -95,7 +95,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
        CYTO_FIELD(slot_entry, control_bytes), CYTO_FIELD(slot_entry, arena_offset),
        CYTO_FIELD(slot_entry, arena_bytes), CYTO_FIELD(slot_entry, settings_offset),
        CYTO_FIELD(slot_entry, settings_bytes), CYTO_FIELD(slot_entry, quarantine_offset),
-       CYTO_FIELD(slot_entry, quarantine_bytes)}};
+       CYTO_FIELD(slot_entry, quarantine_bytes), CYTO_FIELD(slot_entry, trace_offset),
+       CYTO_FIELD(slot_entry, trace_bytes)}};
   all["lane_entry"] = {sizeof(lane_entry),
                        {CYTO_FIELD(lane_entry, writer_slot), CYTO_FIELD(lane_entry, reader_slot),
                         CYTO_FIELD(lane_entry, writer_index), CYTO_FIELD(lane_entry, reader_index),
@@ -108,7 +109,7 @@ std::map<std::string, structure> structures_of_the_compiler() {
       sizeof(board),
       {CYTO_FIELD(board, phase), CYTO_FIELD(board, watched), CYTO_FIELD(board, supervisor_pid),
        CYTO_FIELD(board, adoptions), CYTO_FIELD(board, started_ns), CYTO_FIELD(board, death_count),
-       CYTO_FIELD(board, standings), CYTO_FIELD(board, deaths)}};
+       CYTO_FIELD(board, standings), CYTO_FIELD(board, tracing), CYTO_FIELD(board, deaths)}};
   all["death_entry"] = {sizeof(death_entry),
                         {CYTO_FIELD(death_entry, at_ns), CYTO_FIELD(death_entry, child)}};
   all["board_slot"] = {sizeof(board_slot),
@@ -130,8 +131,10 @@ std::map<std::string, structure> structures_of_the_compiler() {
                      CYTO_FIELD(control, failure_text),   CYTO_FIELD(control, touched_count),
                      CYTO_FIELD(control, touched),        CYTO_FIELD(control, quarantine),
                      CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
-                     CYTO_FIELD(control, waits_for),      CYTO_FIELD(control, events),
-                     CYTO_FIELD(control, shapes)}};
+                     CYTO_FIELD(control, traced),         CYTO_FIELD(control, waits_for),
+                     CYTO_FIELD(control, events),         CYTO_FIELD(control, shapes)}};
+  all["trace_note"] = {sizeof(trace_note),
+                       {CYTO_FIELD(trace_note, from), CYTO_FIELD(trace_note, period)}};
   all["errand_line"] = {sizeof(errand_line),
                         {CYTO_FIELD(errand_line, number), CYTO_FIELD(errand_line, what),
                          CYTO_FIELD(errand_line, message), CYTO_FIELD(errand_line, fatal),
@@ -242,6 +245,8 @@ TEST(Layout, DocumentHasTheLimits) {
       {"touched_max", touched_max},
       {"failure_bytes_max", failure_bytes_max},
       {"quarantine_bytes_max", quarantine_bytes_max},
+      {"trace_bytes_min", trace_bytes_min},
+      {"trace_bytes_max", trace_bytes_max},
       {"flight_events", flight_events},
       {"cell_name_bytes_max", cell_name_bytes_max}};
   std::map<std::string, std::uint64_t> document;
@@ -256,7 +261,7 @@ TEST(Layout, DocumentHasTheLimits) {
 segment_plan small_plan() {
   segment_plan plan;
   plan.name = "layout";
-  plan.slots = {{"a", "a", 0, 0, 5000, "key=value\n", 5000}, {"b", "b", 0, 0, 0, {}}};
+  plan.slots = {{"a", "a", 0, 0, 5000, "key=value\n", 5000, 8192}, {"b", "b", 0, 0, 0, {}}};
   plan.lanes = {{0, 1, lane_bytes_min}};
   return plan;
 }
@@ -267,9 +272,10 @@ TEST(Layout, PartsFollowEachOtherAsDrawnAndBeginAtPages) {
   const slot_entry& a = where.slot(0);
   const slot_entry& b = where.slot(1);
   const std::vector<std::uint64_t> offsets = {
-      header.doorbells_offset, header.board_offset,      header.deaths_offset, a.control_offset,
-      a.arena_offset,          a.quarantine_offset,      b.control_offset,     b.arena_offset,
-      b.quarantine_offset,     where.lane(0).ring_offset};
+      header.doorbells_offset, header.board_offset, header.deaths_offset,
+      a.control_offset,        a.arena_offset,      a.quarantine_offset,
+      a.trace_offset,          b.control_offset,    b.arena_offset,
+      b.quarantine_offset,     b.trace_offset,      where.lane(0).ring_offset};
   EXPECT_TRUE(std::is_sorted(offsets.begin(), offsets.end()));
   for (const std::uint64_t offset : offsets) EXPECT_EQ(offset % page_bytes, 0U) << offset;
   EXPECT_EQ(where.lane(0).ring_offset + lane_bytes_min, header.segment_bytes);

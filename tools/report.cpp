@@ -191,6 +191,7 @@ nlohmann::json status_report(const segment& from) {
           {"supervised", supervised},
           {"supervisor_pid", board.supervisor_pid.observe()},
           {"adoptions", board.adoptions.observe()},
+          {"tracing", board.tracing.observe() % 2 == 1},
           {"segment_bytes", from.header().segment_bytes},
           {"quiet", is_quiet(from)},
           {"workers", std::move(workers)},

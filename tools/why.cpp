@@ -29,8 +29,9 @@ std::unique_ptr<death_report> read_report(const segment& where, std::uint32_t sl
 }
 
 const char* name_of(flight what) {
-  constexpr std::array names = {"none",    "started",  "taken",     "sent",     "committed",
-                                "aborted", "sleeping", "producing", "retrying", "set aside"};
+  constexpr std::array names = {"none",      "started",   "taken",     "sent",
+                                "committed", "aborted",   "sleeping",  "producing",
+                                "retrying",  "set aside", "recovered", "ended"};
   const auto index = static_cast<std::size_t>(what);
   return index < names.size() ? names[index] : "unknown";
 }
@@ -71,6 +72,7 @@ nlohmann::json events_of(const segment& where, std::uint32_t slot, const death_r
         row["bytes"] = each.first;
         break;
       case flight::committed:
+      case flight::recovered:
         row["stamp"] = each.first;
         break;
       case flight::retrying:

@@ -15,6 +15,7 @@
 #include "cyto/postmortem.hpp"  // what a dead worker leaves
 #include "cyto/segment.hpp"     // the memfd and what is where
 #include "cyto/observe.hpp"     // read-only views
+#include "cyto/tracing.hpp"     // what workers do, event by event
 #include "cyto/doorbell.hpp"    // sleeping and waking
 #include "cyto/record.hpp"      // how a message lies in a ring
 #include "cyto/lane.hpp"        // the ring

@@ -92,6 +92,8 @@ class lane_writer {
     staged_bytes_ = 0;
   }
 
+  // Where the next record will stand.
+  [[nodiscard]] std::uint64_t position() const noexcept { return write_; }
   [[nodiscard]] std::uint32_t staged() const noexcept { return staged_; }
   // Bytes of room with which this turn could have staged the record last refused as `full`.
   [[nodiscard]] std::uint64_t room_wanted() const noexcept {

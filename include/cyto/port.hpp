@@ -82,6 +82,7 @@ class slot {
   mapping own_pages_;
   mapping arena_;
   mapping bells_;
+  mapping trace_;
   std::vector<mapping> rings_;
   control* own_ = nullptr;
   std::unique_ptr<doorbell> bell_;

@@ -6,10 +6,11 @@
 //       for (const flight_entry& each : flight_of(report.events)) print(each);
 //
 // Who: recorder and `handling` by the holder of the slot, one thread; suspects, reports and errands
-//   by the supervisor; anybody reads.
+//   by the supervisor; anybody reads. A trace is read by tracing.hpp.
 //
 // Layout: all of fixed size. Events are a ring in the slot's own pages: an event's number counts up
-//   for ever, its place is the number modulo the ring, 0 is an event that is being written.
+//   for ever, its place is the number modulo the ring, 0 is an event that is being written. While
+//   somebody traces they go into a larger ring of the same kind instead.
 //
 // Ordering:
 //   F1 Of a dead process every store is seen, so the ring is exact then. In a living one an event
@@ -17,12 +18,14 @@
 //   F2 A report's number is odd while the report is being written.
 //
 // Death: this is what it is for. A successor goes on in the ring of its predecessor; before it is
-//   started the supervisor has copied the ring into the report.
+//   started the supervisor has copied the last events into the report. Killed between its commit
+//   and the note of it, a turn has happened: the successor notes which commit word it has found.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,14 +55,16 @@ enum class flight : std::uint32_t {
   none,
   started,    // detail: incarnation, first: process, second: monotonic ns
   taken,      // lane: of the inputs, detail: kind, first: position, second: stamp
-  sent,       // lane: of the outputs, detail: kind, first: payload bytes
-  committed,  // first: stamp
+  sent,       // lane: of the outputs, detail: kind, first: payload bytes, second: position
+  committed,  // detail: input + 1 of the message that comes again, first: stamp, second: ns or 0
   aborted,    // detail: turn_fault
   sleeping,   // first: monotonic ns
   producing,
   retrying,   // detail: kind, first: number in the quarantine
-  set_aside,  // lane: of the inputs, detail: kind, first: number in the quarantine
-  deferred,   // lane: of the inputs, detail: kind, first: position, second: stamp
+  set_aside,  // lane: of the inputs, detail: kind, first: number there, second: position
+  recovered,  // detail: as of committed, first: the commit word found, second: monotonic ns
+  ended,      // second: monotonic ns
+  deferred,   // lane: of the inputs, detail: kind, first: position, second: that where it waits
 };
 
 struct flight_event {
@@ -90,16 +95,38 @@ std::uint64_t monotonic_ns() noexcept;
 
 // The events of a ring that can be read, oldest first.
 std::vector<flight_entry> flight_of(const flight_event (&ring)[flight_events]);
+// The event of that number; false if it does not stand there, or no more, or is being written.
+bool read_flight(std::span<const flight_event> ring, std::uint64_t number,
+                 flight_entry& out) noexcept;
+
+// Of a slot: which period of tracing its holder follows, and where that begins.
+struct trace_note {
+  word<std::uint64_t> from;    // Number of its first event: the end of a turn.
+  word<std::uint32_t> period;  // As the board had it; published last.
+};
+static_assert(sizeof(trace_note) == 16);
 
 class recorder {
  public:
   // Goes on behind the newest event that stands there.
-  explicit recorder(flight_event (&ring)[flight_events]) noexcept : ring_(ring) {
+  explicit recorder(flight_event (&ring)[flight_events]) noexcept
+      : small_(ring), ring_(ring), mask_(flight_events - 1) {
     for (const flight_event& each : ring) last_ = std::max(last_, each.number.own());
+  }
+  recorder(const recorder&) = delete;
+  recorder& operator=(const recorder&) = delete;
+
+  // Where to note while somebody traces: while `period`, the board's word, is odd. Goes on behind
+  // what stands there. REQUIRES: the size of `ring` is a power of two.
+  void trace_into(std::span<flight_event> ring, const word<std::uint32_t>& period,
+                  trace_note& noted) noexcept;
+  // At the end of a turn, before that is noted: the time if somebody traces, else 0.
+  [[nodiscard]] std::uint64_t follow() noexcept {
+    return period_->observe() == off_ ? 0 : follow_period();
   }
   void note(flight what, std::uint32_t lane, std::uint32_t detail, std::uint64_t first,
             std::uint64_t second = 0) noexcept {
-    flight_event& to = ring_[++last_ % flight_events];
+    flight_event& to = ring_[++last_ & mask_];
     to.number.stage(0);
     to.what_lane.publish(static_cast<std::uint32_t>(what) | lane << 8);  // F1
     to.detail.publish(detail);
@@ -109,9 +136,24 @@ class recorder {
   }
 
  private:
-  flight_event* ring_;
+  static inline const word<std::uint32_t> never_traced{};
+
+  std::uint64_t follow_period() noexcept;
+
+  flight_event* small_;
+  flight_event* ring_;  // Into which it notes now.
+  std::uint64_t mask_;
   std::uint64_t last_ = 0;
+  const word<std::uint32_t>* period_ = &never_traced;
+  std::uint32_t off_ = 0;  // What the board's word was when last nobody traced.
+  std::span<flight_event> traced_;
+  trace_note* noted_ = nullptr;
 };
+
+// The newest events of both rings of a slot, whose holder is gone, into a ring of its own.
+void keep_last_flights(flight_event (&to)[flight_events],
+                       const flight_event (&small)[flight_events],
+                       std::span<const flight_event> traced) noexcept;
 
 // ---- the fault that ended a process ----
 

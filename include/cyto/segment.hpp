@@ -18,6 +18,7 @@
 //   control i   control | input_line[inputs] | output_line[outputs]     written by slot i
 //   arena i     cells of slot i                                         written by slot i
 //   quarantine i  two halves of messages set aside by slot i            written by slot i
+//   trace i     the flight recorder of slot i while somebody traces     written by slot i
 //   ring j      records of lane j                                       written by its writer
 //
 // Ordering:
@@ -31,6 +32,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +52,8 @@ inline constexpr std::uint64_t lane_bytes_min = page_bytes;
 inline constexpr std::uint64_t lane_bytes_max = std::uint64_t{1} << 30;
 inline constexpr std::uint64_t arena_bytes_max = std::uint64_t{1} << 34;
 inline constexpr std::uint64_t quarantine_bytes_max = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t trace_bytes_min = page_bytes;
+inline constexpr std::uint64_t trace_bytes_max = std::uint64_t{1} << 30;
 
 struct segment_header {
   word<std::uint64_t> ready;  // layout_magic once all below stands.
@@ -85,8 +89,10 @@ struct slot_entry {
   std::uint64_t settings_bytes;
   std::uint64_t quarantine_offset;
   std::uint64_t quarantine_bytes;  // Of one of its two halves.
+  std::uint64_t trace_offset;
+  std::uint64_t trace_bytes;  // 0, or a power of two, trace_bytes_min to trace_bytes_max.
 };
-static_assert(sizeof(slot_entry) == 176);
+static_assert(sizeof(slot_entry) == 192);
 
 // What a lane is for. The first three are those of the topology, and their difference is the
 // mailbox's (M4); the others lead from a slot to itself, and come after its others.
@@ -175,6 +181,7 @@ struct control {
   alignas(line_bytes) versioned<7> quarantine;       // The account of it: see quarantine.hpp.
   alignas(line_bytes) word<std::uint64_t> handling;  // The message in hand: see postmortem.hpp.
   fault_note fault;
+  trace_note traced;
   word<std::uint64_t> waits_for;  // Room in which lane, and how much: see worker.hpp, W4.
   alignas(line_bytes) flight_event events[flight_events];
   alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
@@ -226,6 +233,7 @@ struct board {
   word<std::uint64_t> started_ns;   // Monotonic clock at creation.
   word<std::uint64_t> death_count;  // Ever; the last ones are kept.
   word<std::uint64_t> standings;    // Changes of anybody's standing, ever.
+  word<std::uint32_t> tracing;      // Times that tracing was switched on or off; odd: it is on.
   alignas(line_bytes) death_entry deaths[deaths_max];
 };
 static_assert(offsetof(board, deaths) == line_bytes);
@@ -264,6 +272,7 @@ struct slot_plan {
   std::uint64_t arena_bytes = 0;
   std::string settings;
   std::uint64_t quarantine_bytes = 0;
+  std::uint64_t trace_bytes = 0;
 };
 struct lane_plan {
   std::uint32_t writer_slot = 0;
@@ -344,6 +353,12 @@ class segment {
     return round_up(header().deaths_offset + slot_count() * sizeof(errand_line) +
                         lane_count() * sizeof(suspect),
                     line_bytes);
+  }
+
+  // Empty where the topology has no memory for traces.
+  [[nodiscard]] std::span<const flight_event> trace_of(std::uint32_t slot_index) const noexcept {
+    const slot_entry& of = slot(slot_index);
+    return {at<flight_event>(of.trace_offset), of.trace_bytes / sizeof(flight_event)};
   }
 
   template <class T>

@@ -144,7 +144,9 @@ struct topology {
   std::uint32_t quarantine_after = 3;  // Deaths of one message until it is set aside; 0: never.
   huge_pages pages = huge_pages::never;
   bool prefault = false;  // A worker has its memory mapped before it is ready.
-  std::string table_of;   // The group whose cells are the result; may be empty.
+  // Of each worker and port, for `cyto trace`: 0, or a power of two, 4 KiB to 1 GiB.
+  std::uint64_t trace_bytes = 256 * 1024;
+  std::string table_of;  // The group whose cells are the result; may be empty.
 };
 
 // Whether the lane is part of a cycle: its reader reaches its writer along lanes between workers.

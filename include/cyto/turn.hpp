@@ -333,10 +333,11 @@ class turn {
     if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]] {
       return bury(to, builder_->data(), builder_->size(), kind);
     }
+    const std::uint64_t position = to.lane.position();
     const status sent = builder_->end(kind, hops_);
     if (sent != status::ok) [[unlikely]]
       return refuse(to, sent, builder_->size());
-    recorder_.note(flight::sent, to.index, kind, builder_->size());
+    recorder_.note(flight::sent, to.index, kind, builder_->size(), position);
     if (!to.touched) touch(to);
     return sent;
   }

@@ -27,5 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
   }
   look_at_all(on.where);
+  for (cyto::flight_reader each : on.readers) {
+    std::vector<cyto::flight_entry> events;
+    for (int reads = 0; reads < 3 && !each.read(events); ++reads) {
+    }
+    keep(events.size() + each.missed());
+  }
   return 0;
 }

@@ -19,11 +19,14 @@ inline segment_plan world_plan() {
       test::small_plan({"first/0", "middle/0", "last/0"}, {{0, 1}, {1, 2}}, {4096, 16 * 1024});
   plan.slots[0].flags = slot_is_source;
   plan.slots[1].settings = "key=value\n";
+  for (slot_plan& each : plan.slots) each.trace_bytes = 4096;
   return plan;
 }
 
 struct world {
   world() : where(segment::create(world_plan())), all(where.map(0, where.header().segment_bytes)) {
+    reinterpret_cast<board*>(all.data() + where.header().board_offset)->tracing.publish(1);
+    for (std::uint32_t i = 0; i < where.slot_count(); ++i) readers.emplace_back(where, i, 1);
     slot first(where, first_slot), middle(where, middle_slot), last(where, last_slot);
     for (int i = 0; i < 6; ++i) {
       middle.cells().cell<counter>("counter").add(middle.the_turn(), 1);
@@ -53,6 +56,7 @@ struct world {
 
   segment where;
   mapping all;
+  std::vector<flight_reader> readers;  // From the first event on.
   std::vector<std::byte> whole;
 };
 
