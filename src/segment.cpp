@@ -237,10 +237,12 @@ bool has_overlap(const segment_header& header, const slot_entry* slots, const la
   all.add(0, settings_end);
   all.add(header.doorbells_offset, header.slot_count * sizeof(doorbell_line));
   all.add(header.board_offset, sizeof(board) + header.slot_count * sizeof(board_slot));
+  all.add(header.deaths_offset, deaths_bytes(header.slot_count, header.lane_count));
   for (std::uint32_t i = 0; i < header.slot_count; ++i) {
     const slot_entry& slot = slots[i];
     all.add(slot.control_offset, slot.control_bytes);
     all.add(slot.arena_offset, slot.arena_bytes);
+    all.add(slot.quarantine_offset, 2 * slot.quarantine_bytes);
     all.add(slot.trace_offset, slot.trace_bytes);
     if (slot.settings_offset < header.settings_offset ||
         slot.settings_offset + slot.settings_bytes > settings_end) {

@@ -243,6 +243,11 @@ TEST_F(AttachedSegment, WhosePartsOverlapIsRefused) {
       [&] { slot_at(1).arena_offset = slot_at(0).control_offset; },
       [&] { lane_at(0).ring_offset = slot_at(2).arena_offset; },
       [&] { lane_at(0).ring_offset = made_.header().board_offset; },
+      [&] { lane_at(0).ring_offset = made_.header().deaths_offset; },
+      [&] {
+        slot_at(2).quarantine_offset = slot_at(0).control_offset;
+        slot_at(2).quarantine_bytes = page_bytes;
+      },
       [&] {
         slot_at(2).trace_offset = slot_at(0).control_offset;
         slot_at(2).trace_bytes = trace_bytes_min;

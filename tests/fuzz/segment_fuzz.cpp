@@ -37,6 +37,7 @@ void expect_apart(const segment& where) {
   for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
     add(where.slot(i).control_offset, where.slot(i).control_bytes);
     add(where.slot(i).arena_offset, where.slot(i).arena_bytes);
+    add(where.slot(i).quarantine_offset, 2 * where.slot(i).quarantine_bytes);
     add(where.slot(i).trace_offset, where.slot(i).trace_bytes);
   }
   for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
