@@ -71,8 +71,11 @@ int quarantine_verb(const quarantine_options& options);
 int bench(const std::string& programs, std::vector<char*> words);
 int experiment(const std::string& programs, std::vector<char*> words);
 struct trace_options {
-  std::string check;       // A file, or - for standard input.
-  bool is_window = false;  // It begins or ends while messages are under way.
+  std::string name;              // Of what to record; no `check` then.
+  std::uint32_t seconds = 1;     // At most.
+  std::string format = "jsonl";  // jsonl, chrome, dot
+  std::string check;             // A file, or - for standard input.
+  bool is_window = false;        // It begins or ends while messages are under way.
   bool json = false;
 };
 int trace_verb(const trace_options& options);

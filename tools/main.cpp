@@ -23,7 +23,8 @@ namespace {
 
 constexpr const char* exit_codes =
     "Exit codes: 0 done, 1 failed or audit broken, 2 usage or bad input, 3 no such system,\n"
-    "            4 stopped before its end, or messages in quarantine, 100 already running, 129, "
+    "            4 stopped before its end, or messages in quarantine, or a trace with gaps, 100 "
+    "already running, 129, "
     "130 and 143 on SIGHUP,\n"
     "            SIGINT and SIGTERM.";
 
@@ -160,16 +161,25 @@ int command(int argc, char** argv) {
   why_verb->add_flag("--json", json, "one JSON document");
 
   cyto::tools::trace_options trace;
-  auto* trace_verb = app.add_subcommand("trace", "Judge what a trace tells");
+  auto* trace_verb =
+      app.add_subcommand("trace", "Record what the workers of a system do, or judge a recording");
+  auto* traced_name =
+      trace_verb->add_option("name", trace.name, "the system; may be left out if only one runs");
+  auto* traced_seconds =
+      trace_verb->add_option("--seconds", trace.seconds, "how long to record (1)")
+          ->check(CLI::Range(1, 3'600));
+  auto* traced_format =
+      trace_verb->add_option("--format", trace.format, "jsonl (the default), chrome or dot")
+          ->check(CLI::IsMember({"jsonl", "chrome", "dot"}));
+  auto* check = trace_verb->add_option(
+      "--check", trace.check,
+      "file of events; - is standard input. Is it in order, causal, nothing missing or doubled?");
+  check->excludes(traced_name)->excludes(traced_seconds)->excludes(traced_format);
   trace_verb
-      ->add_option(
-          "--check", trace.check,
-          "file of events; - is standard input. Is it in order, causal, nothing missing or "
-          "doubled?")
-      ->required();
-  trace_verb->add_flag("--window", trace.is_window,
-                       "it begins or ends while messages are under way: these are no finding");
-  trace_verb->add_flag("--json", trace.json, "one JSON document");
+      ->add_flag("--window", trace.is_window,
+                 "it begins or ends while messages are under way: these are no finding")
+      ->needs(check);
+  trace_verb->add_flag("--json", trace.json, "one JSON document")->needs(check);
 
   app.add_subcommand("bench", "Measure cyto beside what nothing can be faster than");
   if (argc > 1 && std::string_view(argv[1]) == "bench") {

@@ -56,7 +56,8 @@ class reader : private topology_values {
       if (has_own_shutdown_[i] == 0) out.workers[i].shutdown_ms = out.shutdown_ms;
     }
     if (const toml::table* memory = root["memory"].as_table()) {
-      only(*memory, "[memory]", {"prefault", "huge_pages"});
+      only(*memory, "[memory]", {"prefault", "huge_pages", "trace_bytes"});
+      out.trace_bytes = trace_bytes(*memory, out.trace_bytes);
       out.prefault = yes(*memory, "prefault");
       out.pages = word_of<huge_pages>(*memory, "huge_pages",
                                       {{"never", huge_pages::never},
@@ -76,6 +77,20 @@ class reader : private topology_values {
   }
 
  private:
+  std::uint64_t trace_bytes(const toml::table& memory, std::uint64_t otherwise) const {
+    std::string origin = "trace_bytes";
+    const std::uint64_t out = bytes(memory, "trace_bytes", otherwise, origin);
+    const bool is_size =
+        out >= trace_bytes_min && out <= trace_bytes_max && std::has_single_bit(out);
+    if (out != 0 && !is_size) {
+      refuse(memory, origin + " is " + bytes_text(out),
+             "0, or a power of two from " + bytes_text(trace_bytes_min) + " to " +
+                 bytes_text(trace_bytes_max) + ", is possible",
+             "change it");
+    }
+    return out;
+  }
+
   void read_policy(const toml::table& at, supervisor_spec& out) const {
     out.strategy = word_of<restart_strategy>(at, "strategy",
                                              {{"one_for_one", restart_strategy::one_for_one},

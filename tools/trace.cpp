@@ -1,6 +1,9 @@
-// `cyto trace --check`: judges what a trace tells.
+// `cyto trace`: records what the workers of a system do, or judges what such a recording tells.
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -8,6 +11,8 @@
 #include <cyto/error.hpp>
 #include "command.hpp"
 #include "trace_check.hpp"
+#include "trace_formats.hpp"
+#include "trace_record.hpp"
 
 namespace cyto::tools {
 namespace {
@@ -22,9 +27,40 @@ trace read(const std::string& path) {
   return read_trace(from, path);
 }
 
-}  // namespace
+std::string text_of(const traced_system& what, const std::string& format) {
+  if (format == "chrome") return chrome_of(what);
+  if (format == "dot") return dot_of(what);
+  return jsonl_of(what);
+}
 
-int trace_verb(const trace_options& options) {
+void write_out(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return;
+  }
+  throw_errno(errno, error_code::failed, "standard output", "cannot be written");
+}
+
+int record_verb(const trace_options& options) {
+  const recording made = record(the_system(options.name), std::chrono::seconds(options.seconds));
+  write_out(text_of(made.what, options.format));
+  bool is_whole = made.cut.empty();
+  if (!is_whole) {
+    fmt::print(stderr, "cyto: trace of {}: is shorter than {} s: {}\n", made.what.name,
+               options.seconds, made.cut);
+  }
+  for (const traced_worker& each : made.what.workers) {
+    if (each.missed == 0) continue;
+    is_whole = false;
+    fmt::print(stderr,
+               "cyto: trace of {}: {} events of {} are missing; it was quicker than this reader; "
+               "raise trace_bytes in [memory]\n",
+               made.what.name, each.missed, each.name);
+  }
+  if (made.signal != 0) return 128 + made.signal;
+  return is_whole ? 0 : 4;
+}
+
+int check_verb(const trace_options& options) {
   const trace_verdict verdict = check_trace(read(options.check), options.is_window);
   if (options.json) {
     nlohmann::ordered_json out;
@@ -50,6 +86,12 @@ int trace_verb(const trace_options& options) {
                verdict.dropped, verdict.turns, verdict.findings);
   }
   return verdict.findings == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int trace_verb(const trace_options& options) {
+  return options.check.empty() ? record_verb(options) : check_verb(options);
 }
 
 }  // namespace cyto::tools

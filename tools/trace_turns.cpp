@@ -1,0 +1,306 @@
+#include "trace_turns.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace cyto::tools {
+namespace {
+
+// Of one lane, what its reader has passed without a record of it: [from, to) each.
+class passed_unrecorded {
+ public:
+  // A message at that position was handed over, or again.
+  void see(std::uint64_t position) {
+    if (!is_blind_) return;
+    if (position > after_) parts_.push_back({after_, position});
+    is_blind_ = false;
+  }
+  // The same, in a turn that has committed: it may not come again.
+  void pass(std::uint64_t position) { after_ = std::max(after_, position + 1); }
+  // From now on there is no record, until see().
+  void lose() { is_blind_ = true; }
+  // Nothing more comes; the reader stands at that position.
+  void end(std::uint64_t position) { see(position); }
+
+  [[nodiscard]] bool has(std::uint64_t position) const {
+    const auto after =
+        std::upper_bound(parts_.begin(), parts_.end(), position,
+                         [](std::uint64_t at, const part& each) { return at < each.from; });
+    return after != parts_.begin() && position < std::prev(after)->to;
+  }
+
+ private:
+  struct part {
+    std::uint64_t from;
+    std::uint64_t to;
+  };
+  std::vector<part> parts_;
+  std::uint64_t after_ = 0;
+  bool is_blind_ = true;
+};
+
+// The turns of one worker, from its events in their order.
+class turn_cutter {
+ public:
+  turn_cutter(const segment& where, std::uint32_t slot, std::vector<passed_unrecorded>& passed,
+              traced_worker& out)
+      : passed_(&passed), out_(&out) {
+    for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
+      const lane_entry& lane = where.lane(i);
+      if (lane.reader_slot == slot) put(inputs_, lane.reader_index, i);
+      if (lane.writer_slot == slot) put(outputs_, lane.writer_index, i);
+    }
+  }
+
+  void add(const flight_entry& event) {
+    switch (event.what) {
+      case flight::none:
+        return lose(event);
+      case flight::taken:
+        return take(event, trace_what::deliver, event.first);
+      case flight::set_aside:
+        return take(event, trace_what::drop, event.second);
+      case flight::sent:
+        if (is_whole_ && event.lane < outputs_.size()) {
+          open_.push_back({trace_what::send, outputs_[event.lane], event.second, event.number,
+                           event.detail, event.first});
+        }
+        return;
+      case flight::committed:
+        if (is_whole_) commit(event, event.second);
+        return begin_after(event.first, event.detail);
+      case flight::aborted:
+        return begin_turn();
+      case flight::recovered:
+        // Its predecessor had committed the turn and not noted that any more.
+        if (is_whole_ && event.first > stamp_) commit(event, event.second);
+        was_whole_ = std::exchange(is_whole_, true);
+        stamp_ = event.first;
+        pending_ = event.detail;
+        return;
+      case flight::started:
+        // Of who ended by itself, or unseen, nobody says that it was killed.
+        if (was_whole_ && !has_ended_ && event.detail > 1) die(event);
+        has_ended_ = false;
+        return begin_turn();
+      case flight::ended:
+        if (is_whole_ && !open_.empty()) die(event);
+        has_ended_ = true;
+        return begin_turn();
+      case flight::sleeping:
+        if (open_.empty()) since_ns_ = event.first;
+        return;
+      case flight::producing:
+      case flight::retrying:
+        return;
+    }
+  }
+
+ private:
+  static void put(std::vector<std::uint32_t>& to, std::uint32_t index, std::uint32_t lane) {
+    if (to.size() <= index) to.resize(index + 1);
+    to[index] = lane;
+  }
+
+  void begin_turn() {
+    open_.clear();
+    is_first_ = true;
+  }
+  void lose(const flight_entry& gap) {
+    out_->missed += gap.first;
+    is_whole_ = false;
+    has_ended_ = false;
+    begin_turn();
+    for (const std::uint32_t lane : inputs_) (*passed_)[lane].lose();
+  }
+
+  void take(const flight_entry& event, trace_what what, std::uint64_t position) {
+    if (!is_whole_ || event.lane >= inputs_.size()) return;
+    const std::uint32_t lane = inputs_[event.lane];
+    // turn::again(): it was handed over in a turn that has committed, and that has counted.
+    const bool comes_again = std::exchange(is_first_, false) && pending_ == event.lane + 1;
+    if (comes_again && what == trace_what::deliver) {
+      (*passed_)[lane].see(position + 1);
+      return;
+    }
+    (*passed_)[lane].see(position);
+    open_.push_back({what, lane, position, event.number, event.detail, 0});
+  }
+
+  void commit(const flight_entry& end, std::uint64_t at_ns) {
+    for (const traced_step& each : open_) {
+      if (each.what != trace_what::send) (*passed_)[each.lane].pass(each.position);
+    }
+    finish(end.number, end.first, at_ns, true);
+  }
+  void begin_after(std::uint64_t stamp, std::uint32_t pending) {
+    begin_turn();
+    is_whole_ = true;
+    stamp_ = stamp;
+    pending_ = pending;
+  }
+  void die(const flight_entry& end) { finish(end.number, 0, end.second, false); }
+
+  void finish(std::uint64_t number, std::uint64_t stamp, std::uint64_t at_ns, bool is_committed) {
+    traced_turn turn;
+    turn.number = number;
+    turn.stamp = stamp;
+    turn.began_ns = std::exchange(since_ns_, 0);
+    turn.ended_ns = at_ns;
+    turn.first_step = out_->steps.size();
+    turn.step_count = open_.size();
+    turn.is_committed = is_committed;
+    out_->steps.insert(out_->steps.end(), open_.begin(), open_.end());
+    out_->turns.push_back(turn);
+    begin_turn();
+  }
+
+  std::vector<passed_unrecorded>* passed_;
+  traced_worker* out_;
+  std::vector<std::uint32_t> inputs_;  // Lanes of the system.
+  std::vector<std::uint32_t> outputs_;
+  std::vector<traced_step> open_;  // Of the turn in progress.
+  std::uint64_t stamp_ = 0;        // Of the last turn that has committed.
+  std::uint32_t pending_ = 0;      // Input + 1 of what it leaves to come again.
+  std::uint64_t since_ns_ = 0;     // Not earlier has the turn in progress begun.
+  bool is_first_ = true;           // Nothing was handed over in it yet.
+  bool is_whole_ = false;          // Everything since the end of some turn is there.
+  bool was_whole_ = false;         // The same of the holder before.
+  bool has_ended_ = false;         // The holder that noted last, by itself.
+};
+
+std::uint64_t read_position_of(const segment& where, const lane_entry& lane) {
+  versioned<3>::values taken{};
+  std::uint64_t seen = 0;
+  const control& reader = where.control_of(lane.reader_slot);
+  // If it cannot be read, nothing that was sent there is known to be under way.
+  if (!where.input_of(lane).taken.read(reader.commit, taken, seen)) return ~std::uint64_t{0};
+  return taken[0];
+}
+
+// When turns began, and their ends in an order that causes and effects allow: each was noted a
+// little after the commit, and others may have seen that sooner.
+class timing {
+ public:
+  explicit timing(traced_system& of) : of_(&of) {
+    for (std::uint32_t slot = 0; slot < of.workers.size(); ++slot) {
+      for (std::size_t i = 0; i < of.workers[slot].turns.size(); ++i) {
+        if (of.workers[slot].turns[i].is_committed) order_.push_back({slot, i});
+      }
+    }
+    // Effects have larger stamps than their causes.
+    std::stable_sort(order_.begin(), order_.end(), [this](const place& a, const place& b) {
+      return turn_at(a).stamp < turn_at(b).stamp;
+    });
+    for (const place& each : order_) {
+      for (const traced_step& step : steps_at(each)) {
+        if (step.what == trace_what::send) senders_.push_back({step.lane, step.position, each});
+      }
+    }
+    std::sort(senders_.begin(), senders_.end(), [](const sender& a, const sender& b) {
+      return std::pair(a.lane, a.position) < std::pair(b.lane, b.position);
+    });
+  }
+
+  void settle() {
+    std::vector<std::uint64_t> next(of_->workers.size(), ~std::uint64_t{0});
+    for (std::size_t left = order_.size(); left > 0; --left) {
+      const place& each = order_[left - 1];
+      traced_turn& turn = turn_at(each);
+      turn.ended_ns = std::min(turn.ended_ns, next[each.slot]);
+      next[each.slot] = turn.ended_ns;
+      for_each_cause(each, [&](traced_turn& cause) {
+        cause.ended_ns = std::min(cause.ended_ns, turn.ended_ns);
+      });
+    }
+    std::vector<std::uint64_t> before(of_->workers.size(), 0);
+    for (const place& each : order_) {
+      traced_turn& turn = turn_at(each);
+      std::uint64_t first = ~std::uint64_t{0};  // What it was handed first was there by then.
+      for_each_cause(each,
+                     [&](const traced_turn& cause) { first = std::min(first, cause.ended_ns); });
+      if (first == ~std::uint64_t{0}) first = 0;
+      turn.began_ns = std::max({turn.began_ns, before[each.slot], first});
+      if (turn.began_ns == 0 || turn.began_ns > turn.ended_ns) turn.began_ns = turn.ended_ns;
+      before[each.slot] = turn.ended_ns;
+    }
+  }
+
+ private:
+  struct place {
+    std::uint32_t slot;
+    std::size_t turn;
+  };
+  struct sender {
+    std::uint32_t lane;
+    std::uint64_t position;
+    place at;
+  };
+  [[nodiscard]] traced_turn& turn_at(const place& at) const {
+    return of_->workers[at.slot].turns[at.turn];
+  }
+  [[nodiscard]] std::span<const traced_step> steps_at(const place& at) const {
+    return of_->workers[at.slot].steps_of(turn_at(at));
+  }
+  template <class F>
+  void for_each_cause(const place& of, F visit) const {
+    for (const traced_step& step : steps_at(of)) {
+      if (step.what != trace_what::deliver) continue;
+      const auto at = std::lower_bound(
+          senders_.begin(), senders_.end(), step, [](const sender& a, const traced_step& b) {
+            return std::pair(a.lane, a.position) < std::pair(b.lane, b.position);
+          });
+      if (at == senders_.end() || at->lane != step.lane || at->position != step.position) continue;
+      visit(turn_at(at->at));
+    }
+  }
+
+  traced_system* of_;
+  std::vector<place> order_;
+  std::vector<sender> senders_;
+};
+
+}  // namespace
+
+std::string traced_system::message_name(const traced_step& step) const {
+  return fmt::format("{}#{}.{}", workers[lanes[step.lane].writer].name, step.lane,
+                     step.position / line_bytes);
+}
+
+traced_system turns_of(const segment& where,
+                       const std::vector<std::vector<flight_entry>>& flights) {
+  traced_system out;
+  out.name = where.name();
+  std::vector<passed_unrecorded> passed(where.lane_count());
+  for (std::uint32_t slot = 0; slot < where.slot_count(); ++slot) {
+    traced_worker& worker = out.workers.emplace_back();
+    worker.name = where.slot(slot).name;
+    turn_cutter cut(where, slot, passed, worker);
+    for (const flight_entry& each : flights[slot]) cut.add(each);
+  }
+  for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
+    const lane_entry& lane = where.lane(i);
+    out.lanes.push_back({lane.writer_slot, lane.reader_slot});
+    passed[i].end(read_position_of(where, lane));
+  }
+  for (traced_worker& worker : out.workers) {
+    std::vector<traced_step> kept;
+    for (traced_turn& turn : worker.turns) {
+      const std::size_t first = kept.size();
+      for (const traced_step& each : worker.steps_of(turn)) {
+        const bool is_left_out =
+            each.what == trace_what::send && passed[each.lane].has(each.position);
+        if (!is_left_out) kept.push_back(each);
+      }
+      turn.first_step = first;
+      turn.step_count = kept.size() - first;
+    }
+    worker.steps = std::move(kept);
+  }
+  timing(out).settle();
+  return out;
+}
+
+}  // namespace cyto::tools
