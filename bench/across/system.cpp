@@ -4,20 +4,26 @@
 
 namespace cyto::bench {
 
-segment make_system(std::uint64_t lane_bytes, std::uint32_t silent) {
+segment make_system(std::uint64_t lane_bytes, std::uint32_t silent, bool is_traced) {
   constexpr std::uint64_t arena_bytes = 64 << 10;
+  constexpr std::uint64_t trace_bytes = 256 << 10;
   segment_plan plan;
   plan.name = "bench";
   plan.memfd_tag = "cyto:bench";
-  plan.slots = {{"near", "near", 0, slot_is_port, arena_bytes, {}},
-                {"far", "far", 0, slot_is_port, arena_bytes, {}}};
+  plan.slots = {{"near", "near", 0, slot_is_port, arena_bytes, {}, 0, trace_bytes},
+                {"far", "far", 0, slot_is_port, arena_bytes, {}, 0, trace_bytes}};
   plan.lanes = {{near_slot, far_slot, lane_bytes}, {far_slot, near_slot, lane_bytes}};
   for (std::uint32_t i = 0; i < silent; ++i) {
     plan.slots.push_back({"silent/" + std::to_string(i), "silent", i, slot_is_port, 0, {}});
     plan.lanes.push_back({2 + i, near_slot, page_bytes});
     plan.lanes.push_back({2 + i, far_slot, page_bytes});
   }
-  return segment::create(plan);
+  segment made = segment::create(plan);
+  if (is_traced) {
+    const mapping pages = made.map_board();
+    reinterpret_cast<board*>(pages.data())->tracing.publish(1);
+  }
+  return made;
 }
 
 player_slot::player_slot(const segment& where, bool is_near)

@@ -14,8 +14,8 @@ namespace cyto::bench {
 inline constexpr std::uint32_t near_slot = 0;
 inline constexpr std::uint32_t far_slot = 1;
 
-// With `silent` slots that have lanes to both of them.
-segment make_system(std::uint64_t lane_bytes, std::uint32_t silent = 0);
+// With `silent` slots that have lanes to both of them; traced from its first turn to its last.
+segment make_system(std::uint64_t lane_bytes, std::uint32_t silent = 0, bool is_traced = false);
 
 // A slot as its worker holds it, with the lane to the other one and the one from there.
 class player_slot {

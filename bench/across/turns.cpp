@@ -51,6 +51,17 @@ void add_turns(std::vector<test_case>& to) {
   to.push_back(
       {"turn", "one_way_16", "spin", 48, figure::per_second, "lane/one_way/spin/48",
        stream<turn_link<raw_message>>(std::size_t{48}, long_lane_bytes, 0U, std::size_t{16})});
+  // While somebody traces.
+  to.push_back(
+      {"turn", "traced", "spin", 48, round, "turn/raw/spin/48",
+       rounds<turn_link<raw_message>>(std::size_t{48}, lane_bytes, 0U, std::size_t{1}, true)});
+  to.push_back({"turn", "traced_one_thread", "spin", 48, round, "turn/one_thread/spin/48",
+                in_one_thread<turn_link<raw_message>>(std::size_t{48}, lane_bytes, 0U,
+                                                      std::size_t{1}, true)});
+  to.push_back({"turn", "traced_one_way_16", "spin", 48, figure::per_second,
+                "turn/one_way_16/spin/48",
+                stream<turn_link<raw_message>>(std::size_t{48}, long_lane_bytes, 0U,
+                                               std::size_t{16}, true)});
   to.push_back({"turn",
                 "open_loop",
                 "spin",

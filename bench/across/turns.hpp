@@ -12,8 +12,8 @@ template <class Message>
 class turn_link {
  public:
   turn_link(std::size_t bytes, std::uint64_t lane_bytes, std::uint32_t silent = 0,
-            std::size_t batch = 1)
-      : bytes_(bytes), batch_(batch), system_(make_system(lane_bytes, silent)) {}
+            std::size_t batch = 1, bool is_traced = false)
+      : bytes_(bytes), batch_(batch), system_(make_system(lane_bytes, silent, is_traced)) {}
 
   class end {
    public:
