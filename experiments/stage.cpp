@@ -141,7 +141,7 @@ std::uint64_t stage::unaccounted() const {
 std::uint64_t stage::delivered() const {
   std::uint64_t out = 0;
   for (const lane_status& each : lanes_of(where())) {
-    if (each.purpose == lane_purpose::messages) out += each.delivered;
+    if (!is_own(each.purpose)) out += each.delivered;
   }
   return out;
 }

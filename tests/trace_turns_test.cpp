@@ -42,10 +42,13 @@ std::string findings(const trace_verdict& of) {
 struct traced_slots {
   traced_slots(const std::vector<std::string>& names,
                const std::vector<std::pair<unsigned, unsigned>>& lanes,
-               std::uint64_t trace_bytes = 1U << 20)
+               std::uint64_t trace_bytes = 1U << 20, const std::vector<unsigned>& deferring = {})
       : where(segment::create([&] {
           segment_plan plan = test::small_plan(names, lanes);
           for (slot_plan& each : plan.slots) each.trace_bytes = trace_bytes;
+          for (const unsigned each : deferring) {
+            plan.lanes.push_back({each, each, 1U << 16, lane_purpose::deferred});
+          }
           return plan;
         }())),
         board_pages(where.map_board()) {
@@ -76,6 +79,51 @@ struct traced_slots {
   std::vector<flight_reader> readers;
   flights seen;
 };
+
+// Takes what is deferred and then what comes; asks for the first message once more.
+void handle_all(slot& mine, bool first_comes_again) {
+  turn& in = mine.the_turn();
+  message_view view;
+  for (bool again = first_comes_again;; again = false) {
+    turn_input* from = in.pending();
+    if (from != nullptr) {
+      from = mine.incoming().front_of(*from, view);
+    } else {
+      from = in.deferred_front(view);
+      if (from == nullptr) from = mine.incoming().next(view);
+    }
+    if (from == nullptr) return;
+    in.take(*from, view);
+    in.set_pending(again ? from : nullptr);
+    if (!again) turn::consume(*from, view);
+    if (!again) mine.incoming().taken(*from);
+    in.commit();
+  }
+}
+
+TEST(TraceTurns, WhatIsDeferredIsHandedOverOnceUnderTheNameThatItWasSentBy) {
+  traced_slots system({"a", "b"}, {{0, 1}}, 1U << 20, {1});
+  slot& b = system.at(1);
+  for (const char* each : {"1", "2", "3", "4"}) send(system.at(0), 0, each);
+  message_view view;
+  const auto defer_next = [&] {
+    turn_input* from = b.incoming().next(view);
+    ASSERT_TRUE(from != nullptr && b.the_turn().defer(*from, view));
+    b.incoming().taken(*from);
+  };
+  defer_next();
+  b.the_turn().abort();  // Has not happened.
+  b.incoming().reset();
+  defer_next();
+  defer_next();
+  b.the_turn().commit();
+  handle_all(b, true);
+  const traced_system seen = system.turns();
+  const trace_verdict verdict = judge(seen, false);
+  EXPECT_EQ(findings(verdict), "");
+  EXPECT_EQ(verdict.sent, 4U);
+  EXPECT_EQ(verdict.delivered, 4U);
+}
 
 // Random traffic among four, each with a lane to each: turns that take and send, abort now and
 // then, and are handed something again.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace cyto::tools {
@@ -51,6 +52,10 @@ class turn_cutter {
       const lane_entry& lane = where.lane(i);
       if (lane.reader_slot == slot) put(inputs_, lane.reader_index, i);
       if (lane.writer_slot == slot) put(outputs_, lane.writer_index, i);
+      if (lane.reader_slot == slot &&
+          lane.purpose == static_cast<std::uint32_t>(lane_purpose::deferred)) {
+        defers_to_ = lane.reader_index;
+      }
     }
   }
 
@@ -92,6 +97,8 @@ class turn_cutter {
       case flight::sleeping:
         if (open_.empty()) since_ns_ = event.first;
         return;
+      case flight::deferred:
+        return defer(event);
       case flight::producing:
       case flight::retrying:
         return;
@@ -99,6 +106,11 @@ class turn_cutter {
   }
 
  private:
+  struct place {
+    std::uint32_t lane;
+    std::uint64_t position;
+  };
+
   static void put(std::vector<std::uint32_t>& to, std::uint32_t index, std::uint32_t lane) {
     if (to.size() <= index) to.resize(index + 1);
     to[index] = lane;
@@ -106,6 +118,7 @@ class turn_cutter {
 
   void begin_turn() {
     open_.clear();
+    moved_.clear();
     is_first_ = true;
   }
   void lose(const flight_entry& gap) {
@@ -116,9 +129,23 @@ class turn_cutter {
     for (const std::uint32_t lane : inputs_) (*passed_)[lane].lose();
   }
 
+  // Not handed over yet; but from now on it is elsewhere.
+  void defer(const flight_entry& event) {
+    if (!is_whole_ || event.lane >= inputs_.size()) return;
+    (*passed_)[inputs_[event.lane]].see(event.first);
+    moved_.emplace_back(event.second, place{inputs_[event.lane], event.first});
+  }
+
   void take(const flight_entry& event, trace_what what, std::uint64_t position) {
     if (!is_whole_ || event.lane >= inputs_.size()) return;
-    const std::uint32_t lane = inputs_[event.lane];
+    std::uint32_t lane = inputs_[event.lane];
+    if (event.lane == defers_to_) {
+      const auto from = deferred_.find(position);
+      // Deferred before the recording began, as a message that was passed unrecorded in its lane.
+      if (from == deferred_.end()) return;
+      lane = from->second.lane;
+      position = from->second.position;
+    }
     // turn::again(): it was handed over in a turn that has committed, and that has counted.
     const bool comes_again = std::exchange(is_first_, false) && pending_ == event.lane + 1;
     if (comes_again && what == trace_what::deliver) {
@@ -132,6 +159,10 @@ class turn_cutter {
   void commit(const flight_entry& end, std::uint64_t at_ns) {
     for (const traced_step& each : open_) {
       if (each.what != trace_what::send) (*passed_)[each.lane].pass(each.position);
+    }
+    for (const auto& [position, from] : moved_) {
+      (*passed_)[from.lane].pass(from.position);
+      deferred_[position] = from;
     }
     finish(end.number, end.first, at_ns, true);
   }
@@ -161,14 +192,17 @@ class turn_cutter {
   traced_worker* out_;
   std::vector<std::uint32_t> inputs_;  // Lanes of the system.
   std::vector<std::uint32_t> outputs_;
-  std::vector<traced_step> open_;  // Of the turn in progress.
-  std::uint64_t stamp_ = 0;        // Of the last turn that has committed.
-  std::uint32_t pending_ = 0;      // Input + 1 of what it leaves to come again.
-  std::uint64_t since_ns_ = 0;     // Not earlier has the turn in progress begun.
-  bool is_first_ = true;           // Nothing was handed over in it yet.
-  bool is_whole_ = false;          // Everything since the end of some turn is there.
-  bool was_whole_ = false;         // The same of the holder before.
-  bool has_ended_ = false;         // The holder that noted last, by itself.
+  std::uint32_t defers_to_ = ~0U;                       // Which of the inputs is the slot's own.
+  std::map<std::uint64_t, place> deferred_;             // By position there: where it was sent.
+  std::vector<std::pair<std::uint64_t, place>> moved_;  // The same, by the turn in progress.
+  std::vector<traced_step> open_;                       // Of the turn in progress.
+  std::uint64_t stamp_ = 0;                             // Of the last turn that has committed.
+  std::uint32_t pending_ = 0;   // Input + 1 of what it leaves to come again.
+  std::uint64_t since_ns_ = 0;  // Not earlier has the turn in progress begun.
+  bool is_first_ = true;        // Nothing was handed over in it yet.
+  bool is_whole_ = false;       // Everything since the end of some turn is there.
+  bool was_whole_ = false;      // The same of the holder before.
+  bool has_ended_ = false;      // The holder that noted last, by itself.
 };
 
 std::uint64_t read_position_of(const segment& where, const lane_entry& lane) {
