@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
+#include <exception>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -76,6 +77,7 @@ class replay {
       all["digest"] += each.digest;
     }
     std::vector<std::pair<std::uint64_t, std::string>> rows;
+    rows.reserve(all.size());
     for (const auto& [name, value] : all) rows.emplace_back(value, name);
     std::stable_sort(rows.begin(), rows.end(),
                      [](const auto& left, const auto& right) { return left.first > right.first; });
@@ -150,9 +152,7 @@ int fail(int code, const std::string& what) {
   return code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int judge(int argc, char** argv) {
   if (argc != 2) return fail(2, "usage: journal_oracle LOG");
   std::ios::sync_with_stdio(false);
   std::ifstream file;
@@ -171,4 +171,14 @@ int main(int argc, char** argv) {
   all.write(std::cout);
   std::cout.flush();
   return std::cout ? 0 : fail(1, "cannot write the table");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return judge(argc, argv);
+  } catch (const std::exception& failure) {
+    return fail(1, failure.what());
+  }
 }
