@@ -19,13 +19,21 @@ std::uint8_t& shape_book::place_of(std::uint64_t packed) noexcept {
   return number_at_[at];
 }
 
+// Two who answer each other count hops up to the last one, and would take an entry for each.
+bool shape_book::is_worth_an_entry(std::uint64_t packed) noexcept {
+  const std::uint64_t hops = packed >> 56;
+  return hops <= 16 || hops == 255;
+}
+
 void shape_book::find(std::uint64_t packed) noexcept {
+  last_ = packed;
+  last_number_ = 0;
+  if (!is_worth_an_entry(packed)) return;
   std::uint8_t& number = place_of(packed);
   if (number == 0 && used_ < shapes_max) {
     shapes_[used_].stage(packed);  // R1
     number = static_cast<std::uint8_t>(used_++);
   }
-  last_ = packed;
   last_number_ = std::uint64_t{number} << shape_shift;
 }
 

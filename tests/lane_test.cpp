@@ -381,6 +381,20 @@ TEST(Lane, ASmallTableOfTheCommonestSizeTakesOneLine) {
   }
 }
 
+TEST(Lane, HopsThatTwoCountUpDoNotUseUpTheShapes) {
+  word<std::uint64_t> shapes[shapes_max] = {};
+  shape_book book(shapes);
+  const auto shape_of = [](std::uint32_t hops) {
+    return record_shape{0, 56, 7U | hops << 24, brief_header_bytes};
+  };
+  for (std::uint32_t hops = 0; hops <= 255; ++hops) {
+    EXPECT_EQ(book.number_of(shape_of(hops)) != 0, hops <= 16 || hops == 255) << hops;
+  }
+  EXPECT_EQ(shapes[18].observe() >> 56, 255U);
+  EXPECT_EQ(shapes[19].observe(), 0U);
+  EXPECT_EQ(book.number_of(shape_of(3)), std::uint64_t{4} << shape_shift);
+}
+
 TEST(Lane, WhenTheShapesAreUsedUpRecordsSayThemselvesWhatTheyAre) {
   tiny_lane lane;
   lane.begin_at(0);

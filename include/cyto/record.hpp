@@ -136,7 +136,8 @@ class shape_book {
  public:
   // `shapes`: shapes_max words of the writer's control block; what is there stays.
   explicit shape_book(word<std::uint64_t>* shapes) noexcept;
-  // Number of that shape, shifted to its place in `ready`; 0: they are used up.
+  // Number of that shape, shifted to its place in `ready`; 0: it has none, since they are used up
+  // or its hops will not stay what they are.
   [[nodiscard]] std::uint64_t number_of(const record_shape& what) noexcept {
     const std::uint64_t packed = what.packed();
     if (packed != last_) [[unlikely]]
@@ -149,6 +150,7 @@ class shape_book {
   // A power of two, and twice what there can be: a search soon meets an empty place.
   static constexpr std::size_t places = std::size_t{2} * shapes_max;
 
+  [[nodiscard]] static bool is_worth_an_entry(std::uint64_t packed) noexcept;
   void find(std::uint64_t packed) noexcept;
   [[nodiscard]] std::uint8_t& place_of(std::uint64_t packed) noexcept;
 
