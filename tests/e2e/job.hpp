@@ -73,6 +73,12 @@ inline std::string kill_every(int ms) {
   return "kill-every-ms=" + std::to_string(sanitized ? 4 * ms : ms);
 }
 
+// The last line of the text as a document.
+inline json last_line(const std::string& text) {
+  const auto lines = lines_of(text);
+  return lines.empty() ? json() : json::parse(lines.back());
+}
+
 class job_test : public testing::Test {
  protected:
   explicit job_test(std::chrono::seconds time_limit = 2 * default_deadline) {
@@ -140,7 +146,7 @@ class job_test : public testing::Test {
   static constexpr int long_copies = sanitized ? 2 : 8;
   // The excerpt several times, each time under other package names: as long as a whole index, so
   // that there is a middle of the run to do something in.
-  std::filesystem::path long_input(int copies = long_copies) const {
+  virtual std::filesystem::path long_input(int copies = long_copies) const {
     const std::string text = read_file(excerpt());
     const std::string field = "\nPackage: ";
     std::string all;
@@ -204,16 +210,19 @@ class job_test : public testing::Test {
     return document.at("supervisor_pid").get<pid_t>() == supervisor.pid();
   }
 
-  static std::vector<process_ref> parsers_in(const worker_pids& pids) {
+  // Whoever stops holds the job up.
+  virtual std::string holding_role() const { return "parser"; }
+
+  std::vector<process_ref> parsers_in(const worker_pids& pids) const {
     std::vector<process_ref> parsers;
     for (const auto& [worker, pid] : pids) {
-      if (worker.find("parser") != worker.npos) parsers.emplace_back(pid);
+      if (worker.find(holding_role()) != worker.npos) parsers.emplace_back(pid);
     }
     EXPECT_FALSE(parsers.empty());
     return parsers;
   }
 
-  // Stopped parsers hold the job up for as long as a test needs.
+  // Stopped parsers, or whoever has that role, hold the job up for as long as a test needs.
   static void signal_all(const std::vector<process_ref>& processes, int signal) {
     for (const process_ref& each : processes) EXPECT_TRUE(each.send_signal(signal));
   }
@@ -256,6 +265,19 @@ class job_test : public testing::Test {
     throw std::runtime_error("the workers did not become ready");
   }
 
+  // Runs what `command` makes of a size, and of twice as much, until workers were killed more than
+  // a few times on the way to the end. The report of the last run, whose balance is right.
+  template <class Command>
+  json run_with_kills(int size, Command command) const {
+    for (;; size *= 2) {
+      const outcome end = cyto(command(size));
+      if (end.exit_code != 0) throw std::runtime_error("the job failed: " + end.err);
+      const json report = last_line(end.out);
+      expect_balance(report.at("audit"));
+      if (report.at("kills").get<int>() > 10) return report;
+    }
+  }
+
   // The balance of each lane, as `audit --json` and the report of a run have it.
   static void expect_balance(const json& audit) {
     EXPECT_TRUE(audit.at("ok").get<bool>()) << audit;
@@ -291,11 +313,5 @@ class job_test : public testing::Test {
   std::set<std::string> names_before_ = shared_memory_names();
   std::optional<watchdog> guard_;
 };
-
-// The last line of the text as a document.
-inline json last_line(const std::string& text) {
-  const auto lines = lines_of(text);
-  return lines.empty() ? json() : json::parse(lines.back());
-}
 
 }  // namespace cyto::test

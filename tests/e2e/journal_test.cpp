@@ -62,25 +62,18 @@ class Journal : public job_test {
     return path;
   }
 
+  fs::path long_input(int copies) const override { return generated(6, copies * 25'000, 300); }
+  std::string holding_role() const override { return "keeper"; }
+
   // Has something done to the log while its source is in the middle of it, and the source killed:
   // its successor opens the log anew.
   template <class Do>
-  outcome run_and_meanwhile(const fs::path& log, Do action) const {
-    process running = start(replay(log, small_lanes));
-    const auto workers = pids_of(wait_for_status(running, [](const json& document) {
-      return std::all_of(document.at("workers").begin(), document.at("workers").end(),
-                         [](const json& each) { return each.at("state") == "ready"; });
-    }));
-    // Its lanes fill; so it stands wherever it is.
-    std::vector<process_ref> keepers;
-    for (const auto& [worker, pid] : workers) {
-      if (worker.starts_with("keeper")) keepers.emplace_back(pid);
-    }
-    signal_all(keepers, SIGSTOP);
-    action();
-    EXPECT_TRUE(process_ref(workers.at("source/0")).send_signal(SIGKILL)) << "it was over";
-    signal_all(keepers, SIGCONT);
-    return running.wait();
+  outcome run_and_meanwhile(Do action) const {
+    held_job held = start_held([this](const fs::path& log) { return replay(log, small_lanes); });
+    action(held.input);
+    EXPECT_TRUE(process_ref(held.workers.at("source/0")).send_signal(SIGKILL)) << "it was over";
+    signal_all(parsers_in(held.workers), SIGCONT);
+    return held.system.wait();
   }
 
   const fs::path excerpt_ = source_dir / "tests/data/dpkg.log";
@@ -118,14 +111,12 @@ TEST_F(Journal, ManyKeepersOfFewPackagesChangeNothing) {
 struct JournalWithSeed : Journal, testing::WithParamInterface<int> {};
 
 TEST_P(JournalWithSeed, KilledWorkersLoseDoubleAndReorderNothing) {
-  const auto log = generated(GetParam(), 40'000, 300);
-  const outcome end = cyto(
-      replay(log, small_lanes + arguments{"--json", "--chaos",
-                                          kill_every(2) + ",seed=" + std::to_string(GetParam())}));
-  ASSERT_EQ(end.exit_code, 0) << end.err;
-  const json report = last_line(end.out);
-  EXPECT_GT(report.at("kills").get<int>(), 10);
-  expect_balance(report.at("audit"));
+  fs::path log;
+  run_with_kills(40'000, [&](int lines) {
+    log = generated(GetParam(), lines, 300);
+    const std::string chaos = kill_every(10) + ",seed=" + std::to_string(GetParam());
+    return replay(log, small_lanes + arguments{"--json", "--chaos", chaos});
+  });
   EXPECT_TRUE(same_table(read_file(table_path()), oracles_table_of(log)));
 }
 
@@ -227,9 +218,9 @@ TEST_F(Journal, WhatIsNoLogIsRefused) {
 }
 
 TEST_F(Journal, OfALogThatGrowsWhatWasThereAtTheBeginningCounts) {
-  const auto log = generated(5, 100'000, 300);
-  const std::string expected = oracles_table_of(log);
-  const outcome end = run_and_meanwhile(log, [&] {
+  std::string expected;
+  const outcome end = run_and_meanwhile([&](const fs::path& log) {
+    expected = oracles_table_of(log);
     std::ofstream(log, std::ios::app) << "\n2026-02-01 12:00:00 startup archives unpack\n";
   });
   ASSERT_EQ(end.exit_code, 0) << end.err;
@@ -237,12 +228,14 @@ TEST_F(Journal, OfALogThatGrowsWhatWasThereAtTheBeginningCounts) {
 }
 
 TEST_F(Journal, ALogThatIsReplacedOrGetsShorterMeanwhileIsRefused) {
-  const auto log = generated(6, 100'000, 300);
-  fs::copy(log, in_dir("copy"));
-  const outcome replaced = run_and_meanwhile(log, [&] { fs::rename(in_dir("copy"), log); });
+  const outcome replaced = run_and_meanwhile([&](const fs::path& log) {
+    fs::copy(log, in_dir("copy"));
+    fs::rename(in_dir("copy"), log);
+  });
   EXPECT_EQ(replaced.exit_code, 2);
   EXPECT_NE(replaced.err.find("was replaced while it was read"), std::string::npos) << replaced.err;
-  const outcome shorter = run_and_meanwhile(log, [&] { fs::resize_file(log, 1000); });
+  const outcome shorter =
+      run_and_meanwhile([](const fs::path& log) { fs::resize_file(log, 1000); });
   EXPECT_EQ(shorter.exit_code, 2);
   EXPECT_NE(shorter.err.find("was cut short while it was read"), std::string::npos) << shorter.err;
 }

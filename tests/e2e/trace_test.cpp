@@ -32,7 +32,7 @@ class Trace : public job_test {
     return wait_for_status(
         job, [on](const json& document) { return document.at("tracing").get<bool>() == on; });
   }
-  static void let_run(const held_job& held) { signal_all(parsers_in(held.workers), SIGCONT); }
+  void let_run(const held_job& held) { signal_all(parsers_in(held.workers), SIGCONT); }
 
   // The verdict on what was recorded.
   json judge() const {
