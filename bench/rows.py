@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 FIELDS = ("bench case mode bytes p50_ns p90_ns p99_ns p999_ns max_ns mean_ns count per_s "
-          "bytes_per_s cpu_s context_switches lost passes floor ratio_to_floor").split()
+          "bytes_per_s cpu_s context_switches lost passes floor ratios ratio_to_floor").split()
 BENCHES = "lane wake updates tasks threads".split()
 
 

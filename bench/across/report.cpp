@@ -48,7 +48,7 @@ std::string line_of(const row& each) {
       "{:<26} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10.0f} {:>7.2f} {:>8} {:>5} {:>6}\n", name,
       bytes, at(0.5), at(0.9), at(0.99), at(0.999), time_text(ns(each, times.max())), per_s(each),
       each.all.cpu_s, each.all.switches, each.all.lost,
-      each.ratio_to_floor > 0 ? fmt::format("{:.2f}", each.ratio_to_floor) : "-");
+      each.ratios.empty() ? "-" : fmt::format("{:.2f}", median(each.ratios)));
 }
 
 }  // namespace
@@ -94,7 +94,8 @@ nlohmann::ordered_json json_of(const row& each) {
   out["lost"] = each.all.lost;
   out["passes"] = each.figures;
   out["floor"] = each.of.floor;
-  out["ratio_to_floor"] = each.ratio_to_floor;
+  out["ratios"] = each.ratios;
+  out["ratio_to_floor"] = median(each.ratios);
   return out;
 }
 

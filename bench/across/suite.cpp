@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <map>
+#include <optional>
 
 #include "across/cases.hpp"
 
@@ -69,30 +70,36 @@ std::vector<row> run_cases(const std::vector<test_case>& selection, const pace& 
   std::map<std::string, std::size_t> at;
   for (test_case& each : with_floors(selection)) {
     at[each.key()] = rows.size();
-    rows.push_back({std::move(each), {}, {}, 0, {}});
+    rows.push_back({std::move(each), {}, {}, {}, {}});
   }
+  // The figure; nothing once the case has failed.
+  const auto run = [&](row& which) -> std::optional<double> {
+    if (!which.failure.empty()) return std::nullopt;
+    try {
+      const sample found = which.of.run(how);
+      which.figures.push_back(figure_of(which.of, found));
+      add(which.all, found);
+      return which.figures.back();
+    } catch (const std::exception& failure) {
+      which.failure = failure.what();
+      return std::nullopt;
+    }
+  };
   for (int pass = 0; pass < passes; ++pass) {
     for (row& each : rows) {
-      if (!each.failure.empty()) continue;
       tell(std::to_string(pass + 1) + "/" + std::to_string(passes) + " " + each.of.key());
-      try {
-        const sample found = each.of.run(how);
-        each.figures.push_back(figure_of(each.of, found));
-        add(each.all, found);
-      } catch (const std::exception& failure) {
-        each.failure = failure.what();
+      const auto floor = at.find(each.of.floor);
+      if (floor == at.end()) {
+        run(each);
+        continue;
       }
+      // In turn before it and behind it, lest a machine that warms up favour one of them.
+      std::optional<double> base;
+      if (pass % 2 == 0) base = run(rows[floor->second]);
+      const std::optional<double> found = run(each);
+      if (pass % 2 != 0) base = run(rows[floor->second]);
+      if (base && found && *base > 0) each.ratios.push_back(*found / *base);
     }
-  }
-  for (row& each : rows) {
-    const auto floor = at.find(each.of.floor);
-    if (floor == at.end()) continue;
-    const std::vector<double>& base = rows[floor->second].figures;
-    std::vector<double> ratios;
-    for (std::size_t i = 0; i < std::min(base.size(), each.figures.size()); ++i) {
-      if (base[i] > 0) ratios.push_back(each.figures[i] / base[i]);
-    }
-    each.ratio_to_floor = median(ratios);
   }
   return rows;
 }

@@ -34,8 +34,8 @@ struct test_case {
 struct row {
   test_case of;
   sample all;                   // Over all passes.
-  std::vector<double> figures;  // One for each pass: ns, or messages a second.
-  double ratio_to_floor = 0;    // Median over the passes of case / floor; 0: no floor.
+  std::vector<double> figures;  // One for each time it was run: ns, or messages a second.
+  std::vector<double> ratios;   // One for each pass, of case / floor; none: no floor.
   std::string failure;
 };
 
@@ -43,8 +43,10 @@ struct row {
 // empty: an excerpt of a package index.
 std::vector<test_case> all_cases(const std::filesystem::path& job_input = {});
 
-// Runs the cases `passes` times, each pass all of them in turn, so that a case and its floor see
-// the same machine. Floors that the selection lacks are run with it.
+// Runs the cases `passes` times, each pass all of them in turn, and each next to its floor, once
+// more for each case that has it: two virtual cores may be one core's threads now and two cores a
+// second later, and then the floor itself is three times another. Floors that the selection lacks
+// are run with it.
 std::vector<row> run_cases(const std::vector<test_case>& selection, const pace& how, int passes,
                            const std::function<void(const std::string&)>& tell);
 
