@@ -110,6 +110,7 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
 
 status turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
   if (why == status::full && to.policy != full_policy::defer) [[unlikely]] {
+    if (to.policy == full_policy::nack) return push_back(to);
     const bool drops = to.policy == full_policy::drop_newest;
     lose(to, drops ? lane_loss::no_room : lane_loss::refused);
     return drops ? status::dropped : status::full;
@@ -119,6 +120,31 @@ status turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
   fault_bytes_ = bytes;
   fault_ring_bytes_ = to.lane.room_wanted();
   return why;
+}
+
+// A source keeps what it could not send, and is itself the one who is too fast; of others the
+// message is dropped, and who sent what they handle is told.
+status turn::push_back(turn_output& to) noexcept {
+  const std::uint64_t handling = own_->handling.own();
+  const std::uint64_t input = (handling >> handling_shift) - 1;
+  if (handling >> handling_shift == handling_produce) {
+    is_too_fast_ = true;
+    lose(to, lane_loss::refused);
+    return status::full;
+  }
+  lose(to, lane_loss::no_room);
+  if (input >= inputs_.size()) return status::dropped;
+  const turn_input& from = *inputs_[input];
+  for (const auto& back : outputs_) {
+    if (back->reader_slot != from.writer_slot || back->purpose != lane_purpose::control) continue;
+    const nack what{to.reader_slot, hops_, message_stamp_};
+    const std::uint64_t position = back->lane.position();
+    if (back->lane.append(&what, sizeof what, nack_kind, alignof(nack)) != status::ok) break;
+    recorder_.note(flight::sent, back->index, nack_kind, sizeof what, position);
+    if (!back->touched) touch(*back);
+    break;
+  }
+  return status::dropped;
 }
 
 bool turn::list(std::uint64_t entry) noexcept {

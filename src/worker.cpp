@@ -62,7 +62,7 @@ bool worker::handle(const message_view& view, const turn_input* from) {
       return each.call(view, slot_->the_turn(), true);
     return handle_believing(each, view, from);
   }
-  return false;
+  return take_nack(view);
 }
 
 bool worker::handle_believing(handler_entry& by, const message_view& view, const turn_input* from) {
@@ -196,6 +196,7 @@ bool worker::run_turn() {
 }
 
 bool worker::produce_turn() {
+  wake_at_ns_ = 0;
   if (!produce_) return false;
   control& own = slot_->own();
   const bool draining = phase() == system_phase::draining;
@@ -208,9 +209,11 @@ bool worker::produce_turn() {
   // A supervisor that died while it drained has left a successor that goes on.
   if (end == source_end::drained)
     own.finished.publish(static_cast<std::uint32_t>(source_end::none));
+  if (is_ahead_of_its_rate()) return false;
   turn& in = slot_->the_turn();
   in.begin_source();
   const bool finished = produce_(in) == produced::finished;
+  if (in.is_too_fast() && rate_.is_limited()) rate_.fall(monotonic_ns());
   if (in.fault() != turn_fault::none) {
     resolve_fault(0);
     return true;

@@ -57,7 +57,7 @@ bool worker::is_handled(const message_view& view) const {
   for (const handler_entry& each : handlers_) {
     if (each.kind == view.kind) return verify_ == verification::never || each.is_sound(view);
   }
-  return false;
+  return is_sound_nack(view);
 }
 
 // What is nonsense is shut out here, as it would be when it is handled: behind it nothing could be

@@ -78,7 +78,7 @@ void worker::sleep() {
     if (never_sleeps_) return;
     slot_->own().parks.stage(slot_->own().parks.own() + 1);
     slot_->the_turn().the_recorder().note(flight::sleeping, 0, 0, monotonic_ns());
-    slot_->bell().wait();
+    slot_->bell().wait(sleep_ns());
   }
   slot_->bell().cancel();
 }

@@ -83,6 +83,8 @@ const char* text_of(full_policy which) {
       return "refuse";
     case full_policy::drop_newest:
       return "drop_newest";
+    case full_policy::nack:
+      return "nack";
   }
   return "unknown";
 }

@@ -261,7 +261,8 @@ class reader : private topology_values {
     out.policy = word_of<full_policy>(at, "full",
                                       {{"defer", full_policy::defer},
                                        {"refuse", full_policy::refuse},
-                                       {"drop_newest", full_policy::drop_newest}});
+                                       {"drop_newest", full_policy::drop_newest},
+                                       {"nack", full_policy::nack}});
     out.is_control = yes(at, "control");
     const toml::node* hops = at.get("hops_max");
     const bool is_unlimited =

@@ -31,6 +31,7 @@
 #include "cyto/port.hpp"        // a place in a system for a thread of any program
 #include "cyto/pair.hpp"        // two programs that share a lane by name
 #include "cyto/shared_port.hpp" // many threads before one port
+#include "cyto/rate_control.hpp" // how fast a source is
 #include "cyto/worker.hpp"      // the loop
 #include "cyto/supervisor.hpp"  // who starts and restarts
 // clang-format on

@@ -107,9 +107,10 @@ constexpr bool is_own(lane_purpose what) noexcept { return what >= lane_purpose:
 
 // What becomes of a message for which a lane has no room.
 enum class full_policy : std::uint32_t {
-  defer,       // Its turn is undone, and done over when there is room.
-  refuse,      // The sender is told and goes on; nothing is sent.
-  drop_newest  // The same, and it is counted as dropped.
+  defer,        // Its turn is undone, and done over when there is room.
+  refuse,       // The sender is told and goes on; nothing is sent.
+  drop_newest,  // The same, and it is counted as dropped.
+  nack          // The same, and who made it necessary is told to be slower: worker.hpp, W5.
 };
 
 inline constexpr std::uint32_t hops_unlimited = 255;

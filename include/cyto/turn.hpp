@@ -22,6 +22,8 @@
 //   U4 What is not sent because of its lane's policy, or because it has made too many hops, is
 //      counted by the same commit; of the latter the newest lie in a lane of the slot to itself, in
 //      pairs of a dead_letter and the message.
+//      Where the policy is to nack, the sender of the message in hand is told by the same commit,
+//      as far as the control lane to it has room.
 //   U5 defer() moves a message as it is, with its hops, from its lane into the slot's own: by one
 //      commit, so it is in one of the two.
 //
@@ -120,6 +122,16 @@ static_assert(sizeof(dead_letter) == 24);
 inline constexpr std::uint32_t dead_letter_kind = 2;
 inline constexpr std::uint32_t dead_letter_bytes_max = 4096;
 
+// What the sender of a message is told when another, sent because of it, found no room.
+struct nack {
+  std::uint32_t reader_slot;  // To whom there is none.
+  std::uint32_t hops;         // That what was dropped would have made.
+  std::uint64_t stamp;        // Of the message that was being handled.
+};
+static_assert(sizeof(nack) == 16);
+
+inline constexpr std::uint32_t nack_kind = 3;
+
 // The word of the root that says from which lane a message is to come again: its number + 1.
 inline constexpr std::size_t root_pending = 6;
 
@@ -146,9 +158,9 @@ class turn {
   // Builds a T in place and stages it on one lane. `build` gets the FlatBufferBuilder and returns
   // the root's offset. On a lane that defers, as lanes do unless the topology says otherwise,
   // anything but ok dooms the turn: it will be aborted and, if the lane was full, tried again when
-  // there is room. A handler need not look at the answer. On one that refuses or drops, `full` and
-  // `dropped` leave the turn as it was. `dropped`, too, if it would have made more than hops_max
-  // hops.
+  // there is room. A handler need not look at the answer. On one that refuses, drops or nacks,
+  // `full` and `dropped` leave the turn as it was. `dropped`, too, if it would have made more than
+  // hops_max hops.
   template <class T, class Build>
   status send(turn_output& to, Build&& build) {
     if (fault_ != turn_fault::none) return status::full;
@@ -281,7 +293,10 @@ class turn {
     message_stamp_ = 0;
     hops_ = 0;
     again_ = false;
+    is_too_fast_ = false;
   }
+  // Whether a source's turn has found a lane full that nacks.
+  [[nodiscard]] bool is_too_fast() const noexcept { return is_too_fast_; }
   // What is sent from here on has made no hop: it comes from outside, by way of a port.
   void restart_hops() noexcept { hops_ = 0; }
   [[nodiscard]] bool wants_again() const noexcept { return again_; }
@@ -346,6 +361,7 @@ class turn {
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                    std::size_t alignment);
   status refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
+  status push_back(turn_output& to) noexcept;
   [[nodiscard]] bool is_over(const turn_output& to, std::uint32_t kind) const noexcept;
   status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
   void make_room_for_dead_letters() noexcept;
@@ -381,6 +397,7 @@ class turn {
   bool quarantine_changed_ = false;
   bool again_ = false;
   bool keeps_space_ = false;
+  bool is_too_fast_ = false;
   std::uint64_t listed_ = 0;
   std::uint64_t message_stamp_ = 0;
   std::uint8_t hops_ = 0;

@@ -35,6 +35,11 @@
 //      workers stands still for good, and the last of them to sleep, which sees it, fails. Model:
 //      tests/model/cycle.pml, POLICY 7.
 //
+//   W5 A lane whose policy is to nack makes whoever is too fast slower. A source that finds it full
+//      keeps its message and lowers its rate; any other worker drops the message and tells the one
+//      whose message it handles, along its control lane to it. That one lowers the rate of its
+//      source, if it has limited it, and calls on_nack().
+//
 //   Each message is verified before its handler sees it, unless the topology says that this worker
 //   believes its senders (`verify`). What comes out of a port is another program's, and is always
 //   verified.
@@ -60,6 +65,7 @@
 #include <vector>
 
 #include "cyto/port.hpp"
+#include "cyto/rate_control.hpp"
 #include "cyto/schema.hpp"
 
 namespace cyto {
@@ -125,6 +131,14 @@ class worker {
   // Registers produce(turn&), called whenever there is room until it answers `finished`. Its
   // position belongs into a cell: the turn is called again if it did not commit.
   void source(std::function<produced(turn&)> produce) { produce_ = std::move(produce); }
+  // The source produces at most so often. Where lanes nack it is slower than that by as much as it
+  // has to be (W5), and sleeps meanwhile. Throws cyto::error for limits that cannot be.
+  void limit_rate(const rate_limits& by);
+  // Turns a second that the source may make now; 0: it is not limited.
+  [[nodiscard]] double rate() const noexcept { return rate_.turns_per_s(); }
+  // Called when one that this worker has sent to could not pass on what followed from it (W5).
+  // Without it only the rate falls.
+  void on_nack(std::function<void(const nack&, turn&)> handler) { on_nack_ = std::move(handler); }
   // Shown by status and by the progress line. Units are the worker's own.
   void progress(std::uint64_t done, std::uint64_t total) noexcept;
   // Messages a turn takes at most; 1 to 4096 (256). The first turn takes one, and each later one
@@ -162,6 +176,10 @@ class worker {
   void retry(std::uint64_t number);
   bool produce_turn();
   void say_end(source_end end) noexcept;
+  bool take_nack(const message_view& view);
+  [[nodiscard]] bool is_sound_nack(const message_view& view) const noexcept;
+  [[nodiscard]] bool is_ahead_of_its_rate() noexcept;
+  [[nodiscard]] std::uint64_t sleep_ns() const noexcept;
   bool resolve_fault(std::size_t handled);
   void wait_for_room(turn_output& to, std::uint64_t bytes);
   bool put_off();
@@ -178,6 +196,9 @@ class worker {
   slot* slot_;
   std::vector<handler_entry> handlers_;
   std::function<produced(turn&)> produce_;
+  std::function<void(const nack&, turn&)> on_nack_;
+  rate_control rate_;
+  std::uint64_t wake_at_ns_ = 0;  // When the source is due; 0: it does not wait for a time.
   std::size_t batch_max_ = 256;
   // Of the next turn: one message at first, so that a successor is soon seen to go on; twice as
   // many after each turn, fewer after one that was too large.
