@@ -61,6 +61,19 @@ bool is_dead_end(const lane_entry& lane) {
   return lane.purpose == static_cast<std::uint32_t>(lane_purpose::dead_letters);
 }
 
+// Nobody is there who could take it: a port is started by nobody.
+bool is_nobodys(const segment& from, const lane_entry& lane) {
+  return (from.slot(lane.reader_slot).flags & slot_is_port) != 0 &&
+         !slot_lock::is_held(from, lane.reader_slot);
+}
+
+// Whether the slot's worker will go on of itself once somebody has taken messages (W6).
+bool asks_for_room(const segment& from, std::uint32_t slot_index) {
+  const std::uint64_t number = from.control_of(slot_index).asks_for.observe();
+  return number != 0 && number <= from.lane_count() &&
+         !is_nobodys(from, from.lane(static_cast<std::uint32_t>(number - 1)));
+}
+
 bool has_messages(const segment& from, const lane_entry& lane) {
   if (is_dead_end(lane)) return false;
   const lane_ends ends = read_ends(from, lane);
@@ -210,14 +223,13 @@ bool sources_have_ended(const segment& from) {
 
 bool is_quiet(const segment& from) {
   if (!sources_have_ended(from)) return false;
-  constexpr std::uint64_t nobodys = ~std::uint64_t{0};  // Nobody is there who could take it.
+  constexpr std::uint64_t nobodys = ~std::uint64_t{0};
   versioned<3>::values values{};
   std::uint64_t seen = 0;
   std::vector<std::uint64_t> gone;
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
-    const bool is_to_port = (from.slot(lane.reader_slot).flags & slot_is_port) != 0;
-    if (is_dead_end(lane) || (is_to_port && !slot_lock::is_held(from, lane.reader_slot))) {
+    if (is_dead_end(lane) || is_nobodys(from, lane)) {
       gone.push_back(nobodys);
       continue;
     }
@@ -225,6 +237,9 @@ bool is_quiet(const segment& from) {
       return false;
     }
     gone.push_back(values[1] + values[2]);
+  }
+  for (std::uint32_t i = 0; i < from.slot_count(); ++i) {
+    if (asks_for_room(from, i)) return false;
   }
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
@@ -243,6 +258,7 @@ std::vector<bool> readers_with_work(const segment& from) {
     const lane_entry& lane = from.lane(i);
     if (!out[lane.reader_slot] && has_messages(from, lane)) out[lane.reader_slot] = true;
   }
+  for (std::uint32_t i = 0; i < from.slot_count(); ++i) out[i] = out[i] || asks_for_room(from, i);
   return out;
 }
 
@@ -252,6 +268,7 @@ bool has_work(const segment& from, std::uint32_t slot_index) {
           static_cast<std::uint32_t>(source_end::none)) {
     return true;
   }
+  if (asks_for_room(from, slot_index)) return true;
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
     if (lane.reader_slot == slot_index && has_messages(from, lane)) return true;

@@ -81,8 +81,7 @@ bool worker::handle_believing(handler_entry& by, const message_view& view, const
 // The message is nonsense to this worker: nothing more is taken from its lane. The turn is done
 // over, without it.
 void worker::shut(turn_input& lane, const message_view& view) {
-  slot_->the_turn().abort();
-  slot_->incoming().reset();
+  abort_turn();
   slot_->incoming().fence(lane);
   for (const handler_entry& each : handlers_) {
     if (each.kind != view.kind) continue;
@@ -114,8 +113,7 @@ bool worker::resolve_fault(std::size_t handled) {
   turn_output* lane = in.fault_lane();
   const std::uint64_t bytes = in.fault_bytes();
   const std::uint64_t ring_bytes = in.fault_ring_bytes();
-  in.abort();
-  slot_->incoming().reset();
+  abort_turn();
   if (handled > 0 && fault != turn_fault::lane_too_big) {
     limit_ = handled;
     return true;
@@ -189,7 +187,7 @@ bool worker::run_turn() {
     if (in.is_nearly_full()) break;
   }
   if (handled > 0) {
-    in.commit();
+    commit_turn();
     limit_ = std::min(batch_max_, limit_ * 2);
   }
   return handled > 0;
@@ -198,6 +196,7 @@ bool worker::run_turn() {
 bool worker::produce_turn() {
   wake_at_ns_ = 0;
   if (!produce_) return false;
+  source_waits_ = source_waits_ && !waiting_.empty();
   control& own = slot_->own();
   const bool draining = phase() == system_phase::draining;
   const auto end = static_cast<source_end>(own.finished.own());
@@ -209,17 +208,18 @@ bool worker::produce_turn() {
   // A supervisor that died while it drained has left a successor that goes on.
   if (end == source_end::drained)
     own.finished.publish(static_cast<std::uint32_t>(source_end::none));
-  if (is_ahead_of_its_rate()) return false;
+  if (source_waits_ || is_ahead_of_its_rate()) return false;
   turn& in = slot_->the_turn();
   in.begin_source();
-  const bool finished = produce_(in) == produced::finished;
+  const produced said = produce_(in);
   if (in.is_too_fast() && rate_.is_limited()) rate_.fall(monotonic_ns());
   if (in.fault() != turn_fault::none) {
     resolve_fault(0);
     return true;
   }
-  if (!in.is_empty()) in.commit();
-  if (finished) say_end(source_end::finished);
+  if (!in.is_empty() || !asked_.empty()) commit_turn();
+  source_waits_ = said == produced::later;
+  if (said == produced::finished) say_end(source_end::finished);
   return true;
 }
 
@@ -258,12 +258,14 @@ void worker::run(int nudge) {
   check_setup();
   settle();
   for (handler_entry& each : handlers_) each.was_sound.resize(slot_->the_turn().inputs().size());
-  if (!slot_->the_turn().is_empty()) slot_->the_turn().commit();  // Cells that setup has made.
+  if (!slot_->the_turn().is_empty() || !asked_.empty()) commit_turn();  // What setup has done.
+  say_what_is_asked();  // And no more what its predecessor had.
   slot_->set_state(slot_state::ready);
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
     standings_seen_ = slot_->where().the_board().standings.observe();  // V3
-    if (!run_errand() && !run_turn() && !produce_turn()) sleep();
+    const bool has_called = call_due();
+    if (!run_errand() && !run_turn() && !produce_turn() && !has_called) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
   }
 }

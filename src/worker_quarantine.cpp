@@ -11,7 +11,7 @@ void worker::set_aside(turn_input& from, const message_view& view) {
   slot_->held().set_aside(from, view, type,
                           setting("origin of quarantine_bytes", "quarantine_bytes"));
   slot_->incoming().taken(from);
-  slot_->the_turn().commit();
+  commit_turn();
 }
 
 // Each errand is one turn, with its answer; a retry that asks to come again is several.
@@ -47,10 +47,9 @@ void worker::retry(std::uint64_t number) {
   if (!held.find(number, view)) return;
   in.take_again(view, number);
   if (!handle(view, nullptr)) {
-    in.abort();
-    slot_->incoming().reset();
+    abort_turn();
     held.answer(errand_answer::unknown);
-    in.commit();
+    commit_turn();
     held.answered();
     return tell_supervisor();
   }
@@ -60,13 +59,13 @@ void worker::retry(std::uint64_t number) {
   }
   if (in.wants_again()) {
     held.set_in_part(number);
-    in.commit();
+    commit_turn();
     return;
   }
   held.set_in_part(0);
   held.remove(number, true);
   held.answer(errand_answer::done);
-  in.commit();
+  commit_turn();
   held.answered();
   tell_supervisor();
 }

@@ -43,15 +43,16 @@ std::string circle_of(const segment& of, std::uint32_t slot_index) {
   return {};
 }
 
-std::uint64_t lane_number(const segment& of, std::uint32_t writer_slot, std::uint32_t output) {
+}  // namespace
+
+std::uint64_t worker::number_of(const turn_output& to) const noexcept {
+  const segment& of = slot_->where();
   std::uint32_t index = 0;
-  while (of.lane(index).writer_slot != writer_slot || of.lane(index).writer_index != output) {
+  while (of.lane(index).writer_slot != slot_->index() || of.lane(index).writer_index != to.index) {
     ++index;
   }
   return index + std::uint64_t{1};
 }
-
-}  // namespace
 
 bool worker::is_handled(const message_view& view) const {
   for (const handler_entry& each : handlers_) {
@@ -126,7 +127,7 @@ void worker::wait_for_room(turn_output& to, std::uint64_t bytes) {
       continue;
     }
     if (is_in_cycle && !may_defer && waits_for.own() == 0) {
-      waits_for.publish(lane_number(slot_->where(), slot_->index(), to.index) << waits_shift |
+      waits_for.publish(number_of(to) << waits_shift |
                         std::min(round_up(bytes, line_bytes) / line_bytes, wanted_mask));
     }
     if (never_sleeps_) {

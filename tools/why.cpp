@@ -90,7 +90,7 @@ nlohmann::json events_of(const segment& where, std::uint32_t slot, const death_r
 
 nlohmann::json message_of(const segment& where, const death_report& report) {
   const auto hand = static_cast<in_hand>(report.hand);
-  if (hand == in_hand::produce) return {{"what", "its source function"}};
+  if (hand == in_hand::produce) return {{"what", "a function that takes no message"}};
   if (hand != in_hand::message && hand != in_hand::quarantined) return nullptr;
   const std::uint32_t bytes = std::min<std::uint32_t>(report.head_bytes, report_head_bytes_max);
   nlohmann::json out{

@@ -14,8 +14,9 @@
 //   O1 A lane's numbers belong to committed turns. `settled` tells whether the walk over its
 //      records was not disturbed; on a busy lane only the inequalities can be judged.
 //   O2 is_quiet() is true only if there was an instant at which all sources had finished and every
-//      accepted message was consumed: all `delivered` are read before any `accepted`. What waits
-//      for a port that nobody has joined does not count.
+//      accepted message was consumed, and no worker had asked to be told of room: all `delivered`
+//      are read before any `asks_for`, and these before any `accepted`. What waits for a port that
+//      nobody has joined does not count.
 //   O3 each_cell() visits every cell that was committed when it began, each in a version at least
 //      as new.
 //
@@ -86,9 +87,10 @@ lane_status lane_of(const segment& from, std::uint32_t index);
 // Whether every source has said all, or, in a system that drains, was told to stop.
 bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);
-// Whether messages wait for that slot, or it is a source that has not said all.
+// Whether messages wait for that slot, or it has asked to be told of room, or it is a source that
+// has not said all.
 bool has_work(const segment& from, std::uint32_t slot_index);
-// By slot: whether messages wait for it.
+// By slot: whether messages wait for it, or it has asked to be told of room.
 std::vector<bool> readers_with_work(const segment& from);
 
 // A message that had made too many hops and was not sent.

@@ -39,7 +39,7 @@ namespace cyto {
 // One word: which input lane + 1 in the high 9 bits, its read position / 64 below; 0 is none. A
 // position never needs more: 2^61 bytes. Two lane numbers are taken for what comes from no lane.
 inline constexpr unsigned handling_shift = 55;
-inline constexpr std::uint32_t handling_produce = 510;     // A source's own function.
+inline constexpr std::uint32_t handling_produce = 510;     // No message.
 inline constexpr std::uint32_t handling_quarantine = 511;  // The position is a message's number.
 
 constexpr std::uint64_t handling_of(std::uint32_t input, std::uint64_t position) noexcept {

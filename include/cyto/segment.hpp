@@ -184,6 +184,7 @@ struct control {
   fault_note fault;
   trace_note traced;
   word<std::uint64_t> waits_for;  // Room in which lane, and how much: see worker.hpp, W4.
+  word<std::uint64_t> asks_for;   // Room in which lane, its number + 1: see worker.hpp, W6.
   alignas(line_bytes) flight_event events[flight_events];
   alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
 };

@@ -299,6 +299,8 @@ class turn {
   [[nodiscard]] bool is_too_fast() const noexcept { return is_too_fast_; }
   // What is sent from here on has made no hop: it comes from outside, by way of a port.
   void restart_hops() noexcept { hops_ = 0; }
+  // What is sent from here on goes on from a message that has made so many.
+  void continue_hops(std::uint8_t hops) noexcept { hops_ = hops; }
   [[nodiscard]] bool wants_again() const noexcept { return again_; }
   // The lane whose front comes again before anything else is looked at, part of the committed turn;
   // nullptr if there is none.

@@ -34,11 +34,13 @@
 //      whose own lane is full says in `waits_for` which room it waits for; a circle of such
 //      workers stands still for good, and the last of them to sleep, which sees it, fails. Model:
 //      tests/model/cycle.pml, POLICY 7.
-//
 //   W5 A lane whose policy is to nack makes whoever is too fast slower. A source that finds it full
 //      keeps its message and lowers its rate; any other worker drops the message and tells the one
 //      whose message it handles, along its control lane to it. That one lowers the rate of its
 //      source, if it has limited it, and calls on_nack().
+//   W6 What is asked for with when_room() holds up the end of the job: `asks_for` is published
+//      before the commit of the turn that asks, and taken back after that of the turn that is
+//      called; so whoever has seen that all was taken, and `asks_for` after it, sees what was sent.
 //
 //   Each message is verified before its handler sees it, unless the topology says that this worker
 //   believes its senders (`verify`). What comes out of a port is another program's, and is always
@@ -80,7 +82,11 @@ enum worker_exit : int {
 };
 
 // What a source's turn has to say.
-enum class produced : std::uint8_t { more, finished };
+enum class produced : std::uint8_t {
+  more,
+  finished,
+  later  // More, once something that was asked for with when_room() has been called.
+};
 
 class worker {
  public:
@@ -139,6 +145,16 @@ class worker {
   // Called when one that this worker has sent to could not pass on what followed from it (W5).
   // Without it only the rate falls.
   void on_nack(std::function<void(const nack&, turn&)> handler) { on_nack_ = std::move(handler); }
+  // Calls f(turn&) once, in a turn of its own, when that lane has room for a message of so many
+  // bytes, or its reader is stopped or absent (`to.is_open()` tells); the worker goes on meanwhile,
+  // and sleeps if it has nothing else to do. Several that are asked for are called as there is room
+  // for each, in the order of asking where there is room for both. It is called again if its turn
+  // did not commit. What f sends has made as many hops as what the turn that asks sends.
+  // In a handler or a source: part of the turn, and forgotten with it. In setup: at once.
+  // Private memory: a successor's setup asks anew. Until then, and until f was called, the worker
+  // counts as busy: the job does not end (W6), unless the lane leads to a port that nobody holds.
+  // Throws if such a message can never fit. May allocate.
+  void when_room(turn_output& to, std::uint64_t payload_bytes, std::function<void(turn&)> f);
   // Shown by status and by the progress line. Units are the worker's own.
   void progress(std::uint64_t done, std::uint64_t total) noexcept;
   // Messages a turn takes at most; 1 to 4096 (256). The first turn takes one, and each later one
@@ -182,6 +198,20 @@ class worker {
   [[nodiscard]] std::uint64_t sleep_ns() const noexcept;
   bool resolve_fault(std::size_t handled);
   void wait_for_room(turn_output& to, std::uint64_t bytes);
+  struct room_request {
+    turn_output* to;
+    std::uint64_t bytes;  // Of the ring.
+    std::uint8_t hops;
+    std::function<void(turn&)> call;
+  };
+  static bool is_due(const room_request& asked) noexcept;
+  [[nodiscard]] bool has_due() const noexcept;
+  bool call_due();
+  void say_what_is_asked() noexcept;
+  // Of a lane, among all there are, from 1 on.
+  [[nodiscard]] std::uint64_t number_of(const turn_output& to) const noexcept;
+  void commit_turn();
+  void abort_turn() noexcept;
   bool put_off();
   [[nodiscard]] bool is_handled(const message_view& view) const;
   void refuse_standstill(const turn_output& to, std::uint64_t bytes);
@@ -198,7 +228,10 @@ class worker {
   std::function<produced(turn&)> produce_;
   std::function<void(const nack&, turn&)> on_nack_;
   rate_control rate_;
-  std::uint64_t wake_at_ns_ = 0;  // When the source is due; 0: it does not wait for a time.
+  std::uint64_t wake_at_ns_ = 0;       // When the source is due; 0: it does not wait for a time.
+  std::vector<room_request> asked_;    // By the turn in progress.
+  std::vector<room_request> waiting_;  // By turns that have committed.
+  bool source_waits_ = false;          // For one of these to be called.
   std::size_t batch_max_ = 256;
   // Of the next turn: one message at first, so that a successor is soon seen to go on; twice as
   // many after each turn, fewer after one that was too large.
