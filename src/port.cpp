@@ -153,6 +153,14 @@ status port_end::end_turn() noexcept {
   return waits ? status::full : status::too_big;
 }
 
+status port_end::answered(turn_output& to, status sent) noexcept {
+  if (sent == status::full) [[unlikely]] {
+    state_->full = &to.lane;
+    state_->full_bytes = to.lane.room_wanted();
+  }
+  return sent;
+}
+
 // As if it had not begun: what has been handed out before it stays so.
 void port_end::undo_turn() noexcept {
   turn& in = place().the_turn();

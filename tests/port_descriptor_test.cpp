@@ -82,6 +82,30 @@ TEST_F(PortInAnEventLoop, WhoeverWasAnsweredFullIsToldOfRoom) {
   EXPECT_EQ(send_number(desk, clerks.member(0), sent), status::ok);
 }
 
+// What is refused does not undo the turn; its sender is told all the same, and of room later.
+TEST_F(PortInAnEventLoop, WhoeverWasRefusedIsToldOfRoomToo) {
+  const ported_system system(name_, {{"desk"}, {"clerk"}, {"bin"}},
+                             {{"desk", "clerk", 4096, full_policy::refuse},
+                              {"desk", "bin", 4096, full_policy::drop_newest}});
+  port desk = join(name_, "desk");
+  port clerk = join(name_, "clerk");
+  turn_output& to = desk.to("clerk").member(0);
+  turn_output& bin = desk.to("bin").member(0);
+  const int fd = desk.fd();
+  std::uint64_t sent = 0;
+  status last = status::ok;
+  while (last == status::ok) last = send_number(desk, to, sent++);
+  EXPECT_EQ(last, status::full);
+  EXPECT_EQ(numbers_in(desk.poll()), numbers{});
+  EXPECT_FALSE(is_readable(fd));
+  while (!numbers_in(clerk.poll()).empty()) continue;
+  EXPECT_TRUE(is_readable(fd));
+  EXPECT_EQ(send_number(desk, to, sent), status::ok);
+  last = status::ok;
+  while (last == status::ok) last = send_number(desk, bin, sent);
+  EXPECT_EQ(last, status::dropped);
+}
+
 TEST_F(PortInAnEventLoop, TheEndOfTheSystemIsAWakeUp) {
   ported_system system(name_, {{"desk"}, {"clerk"}}, {{"desk", "clerk"}});
   port clerk = join(name_, "clerk");

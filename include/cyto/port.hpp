@@ -105,6 +105,8 @@ class port_end {
   [[nodiscard]] bool begin_turn() noexcept;
   status end_turn() noexcept;
   void undo_turn() noexcept;
+  // Of a turn that has committed: what its message was answered.
+  status answered(turn_output& to, status sent) noexcept;
   // Gives back what was handed out; waits until there is more or time is up.
   void wait(time_limit at_most) noexcept;
   bool next(message_view& out) noexcept;
@@ -222,14 +224,20 @@ class port {
     }
     return end_.end_turn();
   }
-  // A turn of one message, built as turn::send() has it.
+  // A turn of one message, built as turn::send() has it. Answers besides what its lane's policy
+  // says: full (refused), dropped.
   template <class T, class Build>
   [[nodiscard]] status send(turn_output& to, Build&& build) {
-    return turn([&](cyto::turn& in) { in.send<T>(to, std::forward<Build>(build)); });
+    status sent = status::ok;
+    const status whole =
+        turn([&](cyto::turn& in) { sent = in.send<T>(to, std::forward<Build>(build)); });
+    return whole == status::ok ? end_.answered(to, sent) : whole;
   }
   template <class T>
   [[nodiscard]] status send(turn_output& to, const prebuilt<T>& message) {
-    return turn([&](cyto::turn& in) { in.send(to, message); });
+    status sent = status::ok;
+    const status whole = turn([&](cyto::turn& in) { sent = in.send(to, message); });
+    return whole == status::ok ? end_.answered(to, sent) : whole;
   }
 
   // The messages there are, and that come meanwhile, of all lanes in causal order: at most

@@ -28,6 +28,7 @@ struct port_lane {
   const char* from;
   const char* to;
   std::uint64_t lane_bytes = 1U << 16;
+  full_policy policy = full_policy::defer;
 };
 
 inline topology ports_only(const std::string& name, const std::vector<port_group>& groups,
@@ -48,6 +49,7 @@ inline topology ports_only(const std::string& name, const std::vector<port_group
     made.from = each.from;
     made.to = each.to;
     made.lane_bytes = each.lane_bytes;
+    made.policy = each.policy;
   }
   return out;
 }
