@@ -25,7 +25,8 @@ const std::vector<policy>& policies() {
   static const std::vector<policy> all = {
       {"defer", [](lane_spec& lane) { lane.policy = full_policy::defer; }},
       {"refuse", [](lane_spec& lane) { lane.policy = full_policy::refuse; }},
-      {"drop_newest", [](lane_spec& lane) { lane.policy = full_policy::drop_newest; }}};
+      {"drop_newest", [](lane_spec& lane) { lane.policy = full_policy::drop_newest; }},
+      {"drop_oldest", [](lane_spec& lane) { lane.policy = full_policy::drop_oldest; }}};
   return all;
 }
 
@@ -66,6 +67,16 @@ struct stretch {
   }
 };
 
+// What waits for room beside the lane to that worker, if its policy has it wait there.
+lane_status held_for(const stage& on, const std::string& to) {
+  for (std::uint32_t i = 0; i < on.where().lane_count(); ++i) {
+    const lane_entry& lane = on.where().lane(i);
+    if (lane.purpose != static_cast<std::uint32_t>(lane_purpose::held)) continue;
+    if (on.where().goal_of(lane).reader_slot == on.slot_of(to)) return lane_of(on.where(), i);
+  }
+  return {};
+}
+
 // Totals so far, as the lanes have counted them.
 stretch totals(const stage& on) {
   stretch out;
@@ -73,7 +84,7 @@ stretch totals(const stage& on) {
   out.seconds = static_cast<double>(now_ns()) * 1e-9;
   out.to_slow = slow.delivered;
   out.refused = slow.refused;
-  out.dropped = slow.dropped + slow.no_room;
+  out.dropped = slow.dropped + slow.no_room + held_for(on, "slow").dropped;
   out.to_quick = on.lane("sender", "quick").delivered;
   out.to_bystander = on.lane("aside", "bystander").delivered;
   return out;
@@ -96,7 +107,8 @@ stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
   std::uint64_t deepest = 0;
   on.run_for(seconds, look_every_s, [&] {
     const lane_status lane = on.lane("sender", "slow");
-    const std::uint64_t waiting = lane.accepted - std::min(lane.accepted, lane.delivered);
+    const std::uint64_t waiting =
+        lane.accepted - std::min(lane.accepted, lane.delivered) + held_for(on, "slow").in_flight;
     deepest = std::max(deepest, waiting);
     depth.points.emplace_back(static_cast<double>(now_ns() - began_ns) * 1e-9,
                               static_cast<double>(waiting));
@@ -136,7 +148,7 @@ played run_once(const policy& by, double seconds) {
   out.offered = on.cell("sender", "sent");
   for (const char* to : {"slow", "quick"}) {
     const lane_status lane = on.lane("sender", to);
-    out.accounted += lane.accepted + lane.refused + lane.no_room;
+    out.accounted += lane.accepted + lane.refused + lane.no_room + held_for(on, to).dropped;
   }
   out.usual_p99_us = us(on.times("bystander", 1).quantile(0.99));
   out.slowed_p99_us = us(on.times("bystander", 2).quantile(0.99));

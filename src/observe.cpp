@@ -63,8 +63,9 @@ bool is_dead_end(const lane_entry& lane) {
 
 // Nobody is there who could take it: a port is started by nobody.
 bool is_nobodys(const segment& from, const lane_entry& lane) {
-  return (from.slot(lane.reader_slot).flags & slot_is_port) != 0 &&
-         !slot_lock::is_held(from, lane.reader_slot);
+  const std::uint32_t reader_slot = from.goal_of(lane).reader_slot;
+  return (from.slot(reader_slot).flags & slot_is_port) != 0 &&
+         !slot_lock::is_held(from, reader_slot);
 }
 
 // Whether the slot's worker will go on of itself once somebody has taken messages (W6).
@@ -77,7 +78,9 @@ bool asks_for_room(const segment& from, std::uint32_t slot_index) {
 bool has_messages(const segment& from, const lane_entry& lane) {
   if (is_dead_end(lane)) return false;
   const lane_ends ends = read_ends(from, lane);
-  return ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2];
+  const bool has_any = ends.read && ends.sent[1] != ends.taken[1] + ends.taken[2];
+  const bool is_held = lane.purpose == static_cast<std::uint32_t>(lane_purpose::held);
+  return has_any && !(is_held && is_nobodys(from, lane));
 }
 
 lane_status status_of(const segment& from, const lane_entry& lane) {
@@ -87,7 +90,8 @@ lane_status status_of(const segment& from, const lane_entry& lane) {
   out.name += out.purpose == lane_purpose::deferred ? " (deferred)"
               : out.purpose == lane_purpose::dead_letters
                   ? " (dead letters)"
-                  : std::string(" -> ") + from.slot(lane.reader_slot).name;
+                  : std::string(" -> ") + from.slot(from.goal_of(lane).reader_slot).name;
+  if (out.purpose == lane_purpose::held) out.name += " (held)";
   out.policy = static_cast<full_policy>(lane.policy);
   out.hops_max = lane.hops_max;
   out.lane_bytes = lane.ring_bytes;

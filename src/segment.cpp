@@ -120,6 +120,8 @@ void place(const segment_plan& plan, placement& out) {
     to.policy = static_cast<std::uint32_t>(from.policy);
     to.hops_max = from.hops_max;
     to.in_cycle = from.in_cycle ? 1 : 0;
+    // REQUIRES of the plan: the lane that it is beside stands before it.
+    if (from.purpose == lane_purpose::held) to.beside = out.lanes.at(from.beside).writer_index;
     out.lanes.push_back(to);
   }
   header.segment_bytes = end;
@@ -218,8 +220,8 @@ class parts {
 
 // Whether what a lane is said to be for fits where it leads.
 bool is_sound(const lane_entry& lane) noexcept {
-  return lane.purpose <= static_cast<std::uint32_t>(lane_purpose::dead_letters) &&
-         lane.policy <= static_cast<std::uint32_t>(full_policy::nack) &&
+  return lane.purpose <= static_cast<std::uint32_t>(lane_purpose::held) &&
+         lane.policy <= static_cast<std::uint32_t>(full_policy::drop_oldest) &&
          lane.hops_max <= hops_unlimited && lane.in_cycle <= 1 &&
          (!is_own(static_cast<lane_purpose>(lane.purpose)) || lane.writer_slot == lane.reader_slot);
 }
@@ -505,6 +507,15 @@ const output_line& segment::output_of(const lane_entry& lane) const noexcept {
   const auto* first = at<output_line>(writer.control_offset + sizeof(control) +
                                       writer.input_count * sizeof(input_line));
   return first[lane.writer_index];
+}
+
+const lane_entry& segment::goal_of(const lane_entry& lane) const noexcept {
+  if (lane.purpose != static_cast<std::uint32_t>(lane_purpose::held)) return lane;
+  for (std::uint32_t i = 0; i < lane_count(); ++i) {
+    const lane_entry& each = this->lane(i);
+    if (each.writer_slot == lane.writer_slot && each.writer_index == lane.beside) return each;
+  }
+  return lane;
 }
 
 mapping segment::map_doorbells() const {

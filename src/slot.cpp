@@ -94,7 +94,7 @@ slot::slot(const segment& from, std::uint32_t index)
       arrives.in_cycle = lane.in_cycle != 0;
     }
     if (lane.writer_slot == index && is_own(static_cast<lane_purpose>(lane.purpose))) {
-      turn_->add_own(static_cast<lane_purpose>(lane.purpose));
+      turn_->add_own(static_cast<lane_purpose>(lane.purpose), lane.beside);
     }
   }
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());

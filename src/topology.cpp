@@ -61,6 +61,37 @@ void check_deferred(const topology& of, const worker_spec& spec, const std::stri
               "change it, or the lane_bytes of its lanes");
 }
 
+std::uint64_t held_bytes_of(const lane_spec& lane) {
+  if (lane.policy != full_policy::drop_oldest) return 0;
+  return lane.held_bytes != 0 ? lane.held_bytes : lane.lane_bytes;
+}
+
+void check_full(const topology& of, const lane_spec& lane, const std::string& thing) {
+  const bool drops = lane.policy != full_policy::defer && lane.policy != full_policy::refuse;
+  if (lane.is_control && drops) {
+    throw error(error_code::bad_input, thing, "is a control lane, and drops what has no room",
+                "what controls others is never dropped", "choose defer or refuse");
+  }
+  if (lane.policy != full_policy::drop_oldest) {
+    if (lane.held_bytes == 0) return;
+    throw error(error_code::bad_input, thing, "has " + lane.held_origin,
+                "only a lane that drops its oldest holds messages",
+                "remove it, or say full = \"drop_oldest\"");
+  }
+  const worker_spec* from = find(of, lane.from);
+  if (from != nullptr && from->is_port) {
+    throw error(error_code::bad_input, thing, "comes from a port, and drops its oldest",
+                "nobody moves on what is held while the port's program does something else",
+                "choose refuse: its program is told, and can keep what it likes");
+  }
+  const std::uint64_t bytes = held_bytes_of(lane);
+  if (std::has_single_bit(bytes) && bytes >= lane.lane_bytes && bytes <= lane_bytes_max) return;
+  throw error(error_code::bad_input, thing, lane.held_origin + " is " + bytes_text(bytes),
+              "a power of two from " + bytes_text(lane.lane_bytes) + " (its lane_bytes) to " +
+                  bytes_text(lane_bytes_max) + " is possible",
+              "change it");
+}
+
 void check_supervisor(const supervisor_spec& each, const std::string& thing) {
   if (each.period_ms < 1 || each.period_ms > 3'600'000) {
     throw error(error_code::bad_input, thing, "period_ms is " + std::to_string(each.period_ms),
@@ -179,6 +210,7 @@ void check(const topology& of) {
                   "lane " + lane.from + " -> " + lane.to + " names worker '" + end + "'",
                   "there is no such worker", "add it, or correct the name");
     }
+    check_full(of, lane, thing + ": lane " + lane.from + " -> " + lane.to);
     for (const lane_spec* other = of.lanes.data(); other != &lane; ++other) {
       if (other->from != lane.from || other->to != lane.to ||
           other->is_control != lane.is_control) {
@@ -265,6 +297,7 @@ segment_plan plan_of(const topology& of) {
   plan.name = of.name;
   plan.pages = of.pages;
   std::string all = of.name;  // What the fingerprint is taken of.
+  std::vector<lane_plan> held;
   for (const worker_spec& spec : of.workers) {
     // Who is sent nothing has nothing to set aside.
     const bool reads = std::any_of(of.lanes.begin(), of.lanes.end(),
@@ -311,12 +344,17 @@ segment_plan plan_of(const topology& of) {
       for (std::uint32_t j = 0; j < to_count; ++j) {
         plan.lanes.push_back({from + i, to + j, lane.lane_bytes, purpose_of(of, lane), lane.policy,
                               hops_max_of(of, lane), is_in_cycle(of, lane)});
+        if (held_bytes_of(lane) == 0) continue;
+        held.push_back({from + i, from + i, held_bytes_of(lane), lane_purpose::held});
+        held.back().beside = static_cast<std::uint32_t>(plan.lanes.size() - 1);
       }
     }
     all += "\n" + lane.from + " " + lane.to + " " + std::to_string(lane.lane_bytes) + " " +
            std::to_string(static_cast<unsigned>(lane.policy)) + " " +
-           std::to_string(hops_max_of(of, lane)) + (lane.is_control ? " control" : "");
+           std::to_string(hops_max_of(of, lane)) + (lane.is_control ? " control" : "") +
+           (held_bytes_of(lane) == 0 ? "" : " holds " + std::to_string(held_bytes_of(lane)));
   }
+  plan.lanes.insert(plan.lanes.end(), held.begin(), held.end());
   for (const worker_spec& spec : of.workers) {
     add_own_lanes(of, spec, first_slot(spec.name).first, plan);
     all += "\n" + spec.name + " defers " + std::to_string(deferred_bytes_of(of, spec));

@@ -101,23 +101,25 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
     return bury(to, data, size, kind);
   const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
   const std::uint64_t position = to.lane.position();
-  const status sent = to.lane.append(data, size, kind_hops, alignment);
-  if (sent != status::ok) return refuse(to, sent, size);
+  const status sent =
+      has_held(to) ? status::full : to.lane.append(data, size, kind_hops, alignment);
+  if (sent != status::ok) return refuse(to, sent, {data, size, kind, alignment});
   recorder_.note(flight::sent, to.index, kind, size, position);
   if (!to.touched) touch(to);
   return sent;
 }
 
-status turn::refuse(turn_output& to, status why, std::uint64_t bytes) noexcept {
+status turn::refuse(turn_output& to, status why, const unsent& message) noexcept {
+  if (to.held != nullptr && why == status::full) return hold(to, message);
   if (why == status::full && to.policy != full_policy::defer) [[unlikely]] {
     if (to.policy == full_policy::nack) return push_back(to);
-    const bool drops = to.policy == full_policy::drop_newest;
+    const bool drops = to.policy != full_policy::refuse;
     lose(to, drops ? lane_loss::no_room : lane_loss::refused);
     return drops ? status::dropped : status::full;
   }
   fault_ = why == status::full ? turn_fault::lane_full : turn_fault::lane_too_big;
   fault_lane_ = &to;
-  fault_bytes_ = bytes;
+  fault_bytes_ = message.size;
   fault_ring_bytes_ = to.lane.room_wanted();
   return why;
 }

@@ -128,6 +128,10 @@ bool worker::resolve_fault(std::size_t handled) {
                 "one message changes more than " + std::to_string(touched_max) + " words of cells",
                 {}, "do the work in several turns: see turn::again()");
   }
+  if (fault == turn_fault::lane_full && lane->purpose == lane_purpose::held) {
+    in.give_up_oldest(*lane, ring_bytes);
+    return true;
+  }
   const std::string origin = setting(
       std::string("origin of lane_bytes to ") + slot_->where().slot(lane->reader_slot).group,
       "lane_bytes");
@@ -264,8 +268,9 @@ void worker::run(int nudge) {
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
     standings_seen_ = slot_->where().the_board().standings.observe();  // V3
+    const bool has_moved = slot_->the_turn().may_hold() && slot_->the_turn().move_held();
     const bool has_called = call_due();
-    if (!run_errand() && !run_turn() && !produce_turn() && !has_called) sleep();
+    if (!run_errand() && !run_turn() && !produce_turn() && !has_called && !has_moved) sleep();
     if (slot_->incoming().has_fenced()) tell_supervisor();
   }
 }

@@ -68,7 +68,7 @@ void worker::sleep() {
   slot_->the_turn().ring_writers();  // Passes a full fence.
   if (!never_sleeps_) slot_->bell().prepare();
   if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand() &&
-      !has_due()) {
+      !has_due() && !slot_->the_turn().can_move_held()) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
     const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();

@@ -102,7 +102,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
                         CYTO_FIELD(lane_entry, writer_index), CYTO_FIELD(lane_entry, reader_index),
                         CYTO_FIELD(lane_entry, ring_offset), CYTO_FIELD(lane_entry, ring_bytes),
                         CYTO_FIELD(lane_entry, purpose), CYTO_FIELD(lane_entry, policy),
-                        CYTO_FIELD(lane_entry, hops_max), CYTO_FIELD(lane_entry, in_cycle)}};
+                        CYTO_FIELD(lane_entry, hops_max), CYTO_FIELD(lane_entry, in_cycle),
+                        CYTO_FIELD(lane_entry, beside), CYTO_FIELD(lane_entry, unused)}};
   all["doorbell_line"] = {sizeof(doorbell_line),
                           {CYTO_FIELD(doorbell_line, parked), CYTO_FIELD(doorbell_line, address)}};
   all["board"] = {

@@ -261,6 +261,45 @@ TEST_F(Topology, LanesSayWhatBecomesOfWhatHasNoRoomAndHowManyHopsTheyTake) {
   }
 }
 
+TEST_F(Topology, LanesThatDropTheirOldestHaveALaneBesideThemForWhatTheyHold) {
+  const topology of =
+      read(four() + lane("b", "c") + lane("a", "b", "lane_bytes = 4096\nfull = \"drop_oldest\"\n") +
+           lane("a", "c", "full = \"drop_oldest\"\nheld_bytes = \"2 MiB\"\n"));
+  const segment_plan plan = plan_of(of);
+  ASSERT_EQ(plan.lanes.size(), 5U);
+  EXPECT_EQ(plan.lanes[1].policy, full_policy::drop_oldest);
+  for (const std::size_t i : {3U, 4U}) {
+    EXPECT_EQ(plan.lanes[i].purpose, lane_purpose::held);
+    EXPECT_EQ(plan.lanes[i].beside, i - 2);
+    EXPECT_EQ(plan.lanes[i].writer_slot, 0U);
+    EXPECT_EQ(plan.lanes[i].reader_slot, 0U);
+    EXPECT_EQ(plan.lanes[i].ring_bytes, i == 3 ? 4096U : 2U << 20);
+  }
+  const segment where = segment::create(plan);
+  EXPECT_EQ(lane_of(where, 3).name, "a/0 -> b/0 (held)");
+  EXPECT_EQ(lane_of(where, 4).name, "a/0 -> c/0 (held)");
+  EXPECT_NE(plan.fingerprint, plan_of(read(four() + lane("b", "c") +
+                                           lane("a", "b", "lane_bytes = 4096\n") + lane("a", "c")))
+                                  .fingerprint);
+}
+
+TEST_F(Topology, DroppingTheOldestIsNotForControlNorForPortsNorForLessThanALane) {
+  const std::string oldest = "full = \"drop_oldest\"\n";
+  for (const char* drops : {"drop_oldest", "drop_newest", "nack"}) {
+    EXPECT_THAT(
+        refusal(four() + lane("a", "b", std::string("control = true\nfull = \"") + drops + "\"\n")),
+        HasSubstr("what controls others is never dropped"));
+  }
+  EXPECT_THAT(refusal(four() + lane("p", "a", oldest)), HasSubstr("comes from a port"));
+  EXPECT_EQ(refusal(four() + lane("a", "p", oldest)), "not refused");
+  EXPECT_THAT(refusal(four() + lane("a", "b", "held_bytes = 4096\n")), HasSubstr("drop_oldest"));
+  for (const char* bad : {"\"512 KiB\"", "\"3 MiB\"", "\"2 GiB\"", "1"}) {
+    EXPECT_THAT(refusal(four() + lane("a", "b", oldest + "held_bytes = " + bad + "\n")),
+                HasSubstr("held_bytes"))
+        << bad;
+  }
+}
+
 TEST_F(Topology, LanesAreOfSourcesAndPortsOrOfWorkersOrOfControl) {
   const std::string text = four("source = true\n") + lane("a", "b") + lane("b", "c") +
                            lane("p", "c") + lane("b", "c", "control = true\n");

@@ -102,6 +102,9 @@ nlohmann::ordered_json plan_json(const topology& of) {
     row["lane_bytes"] = lane.lane_bytes;
     row["message_bytes_max"] = lane.lane_bytes - 2 * line_bytes;
     row["full"] = tools::text_of(lane.policy);
+    if (lane.policy == full_policy::drop_oldest) {
+      row["held_bytes"] = lane.held_bytes != 0 ? lane.held_bytes : lane.lane_bytes;
+    }
     const bool is_circular = is_in_cycle(of, lane);
     row["in_cycle"] = is_circular;
     row["hops_max"] = hops_json(lane.hops_max != 0 ? lane.hops_max
@@ -160,7 +163,11 @@ int plan(const run_options& options) {
         "{:<36} {:>7} {:>20} {:>20}  {}{}\n",
         each["from"].get<std::string>() + " -> " + each["to"].get<std::string>(),
         each["count"].get<unsigned>(), bytes_text(each["lane_bytes"].get<std::uint64_t>()),
-        bytes_text(each["message_bytes_max"].get<std::uint64_t>()), each["full"].get<std::string>(),
+        bytes_text(each["message_bytes_max"].get<std::uint64_t>()),
+        each["full"].get<std::string>() +
+            (each.contains("held_bytes")
+                 ? ", holds " + bytes_text(each["held_bytes"].get<std::uint64_t>())
+                 : ""),
         each["in_cycle"].get<bool>() ? ", part of a cycle, hops " + each["hops_max"].dump() : "");
   }
   fmt::print("when idle: {} of {} cores held, {:.0f} wake-ups a second\n",

@@ -18,6 +18,8 @@ const char* text_of(lane_purpose what) {
       return "deferred";
     case lane_purpose::dead_letters:
       return "dead_letters";
+    case lane_purpose::held:
+      return "held";
   }
   return "unknown";
 }
@@ -85,6 +87,8 @@ const char* text_of(full_policy which) {
       return "drop_newest";
     case full_policy::nack:
       return "nack";
+    case full_policy::drop_oldest:
+      return "drop_oldest";
   }
   return "unknown";
 }
@@ -155,7 +159,8 @@ nlohmann::json audit_report(const segment& from) {
 nlohmann::json undelivered_report(const segment& from) {
   nlohmann::json out = nlohmann::json::array();
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
-    if ((from.slot(from.lane(i).reader_slot).flags & slot_is_port) == 0) continue;
+    const std::uint32_t reader_slot = from.goal_of(from.lane(i)).reader_slot;
+    if ((from.slot(reader_slot).flags & slot_is_port) == 0) continue;
     const lane_status lane = lane_of(from, i);
     if (lane.in_flight != 0) out.push_back({{"lane", lane.name}, {"messages", lane.in_flight}});
   }

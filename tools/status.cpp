@@ -17,6 +17,9 @@ std::string not_sent(const nlohmann::json& lane) {
   add("over_hops", "too many hops");
   add("no_room", "no room");
   add("refused", "refused");
+  if (lane["purpose"] == "held" && lane["dropped"] != 0) {
+    out += fmt::format("; dropped {}: the oldest", lane["dropped"].get<std::uint64_t>());
+  }
   return out;
 }
 

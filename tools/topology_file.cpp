@@ -243,7 +243,7 @@ class reader : private topology_values {
   }
 
   lane_spec read_lane(const toml::table& at) const {
-    only(at, "[[lane]]", {"from", "to", "lane_bytes", "full", "hops_max", "control"});
+    only(at, "[[lane]]", {"from", "to", "lane_bytes", "full", "held_bytes", "hops_max", "control"});
     lane_spec out;
     out.from = text(at, "from", "[[lane]]");
     out.to = text(at, "to", "[[lane]]");
@@ -262,7 +262,10 @@ class reader : private topology_values {
                                       {{"defer", full_policy::defer},
                                        {"refuse", full_policy::refuse},
                                        {"drop_newest", full_policy::drop_newest},
-                                       {"nack", full_policy::nack}});
+                                       {"nack", full_policy::nack},
+                                       {"drop_oldest", full_policy::drop_oldest}});
+    out.held_bytes = bytes(at, "held_bytes", 0, out.held_origin);
+    out.held_origin = remedy(out.held_origin);
     out.is_control = yes(at, "control");
     const toml::node* hops = at.get("hops_max");
     const bool is_unlimited =

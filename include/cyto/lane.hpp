@@ -99,6 +99,8 @@ class lane_writer {
   [[nodiscard]] std::uint64_t room_wanted() const noexcept {
     return write_ - committed_ + refused_ + line_bytes;
   }
+  // Of the ring, by the turn in progress.
+  [[nodiscard]] std::uint64_t staged_bytes() const noexcept { return write_ - committed_; }
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return ring_.capacity; }
   // Largest payload that can ever fit.
   [[nodiscard]] std::uint64_t payload_bytes_max() const noexcept {
@@ -246,6 +248,9 @@ class lane_reader {
     out.hops = static_cast<std::uint8_t>(front_.kind_hops >> 24);
     out.stamp = front_stamp_;
   }
+  // Its length in a ring; and what some of its parts may be aligned to, at most.
+  [[nodiscard]] std::uint64_t front_bytes() const noexcept { return front_.length; }
+  [[nodiscard]] std::size_t front_alignment() const noexcept { return front_.header_bytes; }
   // The word that says whether there is something at the read position.
   [[nodiscard]] const word<std::uint64_t>& front_ready() const noexcept {
     return ring_.header(read_).ready;

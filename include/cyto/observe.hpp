@@ -59,7 +59,9 @@ struct worker_status {
 };
 
 struct lane_status {
-  std::string name;  // "source/0 -> parser/1", "parser/1 (deferred)", "parser/1 (dead letters)"
+  // "source/0 -> parser/1", "source/0 -> parser/1 (held)", "parser/1 (deferred)", "parser/1 (dead
+  // letters)"
+  std::string name;
   lane_purpose purpose = lane_purpose::updates;
   full_policy policy = full_policy::defer;
   std::uint32_t hops_max = hops_unlimited;

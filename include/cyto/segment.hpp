@@ -44,8 +44,8 @@
 
 namespace cyto {
 
-inline constexpr std::uint32_t layout_version = 4;
-inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 4
+inline constexpr std::uint32_t layout_version = 5;
+inline constexpr std::uint64_t layout_magic = 0x6f747963'00000000ULL | layout_version;  // "cyto", 5
 inline constexpr std::size_t name_bytes_max = 47;
 inline constexpr std::uint32_t slot_count_max = 256;
 inline constexpr std::uint64_t lane_bytes_min = page_bytes;
@@ -97,11 +97,12 @@ static_assert(sizeof(slot_entry) == 192);
 // What a lane is for. The first three are those of the topology, and their difference is the
 // mailbox's (M4); the others lead from a slot to itself, and come after its others.
 enum class lane_purpose : std::uint32_t {
-  updates,      // From worker to worker, or to oneself.
-  external,     // From a source or a port.
-  control,      // Goes first.
-  deferred,     // Taken, and handled once there is room for what follows from it: worker.hpp, W4.
-  dead_letters  // What has made too many hops: turn.hpp, U4. Nobody waits for these.
+  updates,       // From worker to worker, or to oneself.
+  external,      // From a source or a port.
+  control,       // Goes first.
+  deferred,      // Taken, and handled once there is room for what follows from it: worker.hpp, W4.
+  dead_letters,  // What has made too many hops: turn.hpp, U4. Nobody waits for these.
+  held           // What has found no room in a lane beside it, and waits for it: turn.hpp, U6.
 };
 constexpr bool is_own(lane_purpose what) noexcept { return what >= lane_purpose::deferred; }
 
@@ -110,7 +111,8 @@ enum class full_policy : std::uint32_t {
   defer,        // Its turn is undone, and done over when there is room.
   refuse,       // The sender is told and goes on; nothing is sent.
   drop_newest,  // The same, and it is counted as dropped.
-  nack          // The same, and who made it necessary is told to be slower: worker.hpp, W5.
+  nack,         // The same, and who made it necessary is told to be slower: worker.hpp, W5.
+  drop_oldest   // It is held until there is; if all that is held has no room, the oldest goes.
 };
 
 inline constexpr std::uint32_t hops_unlimited = 255;
@@ -127,8 +129,10 @@ struct lane_entry {
   std::uint32_t policy;    // full_policy
   std::uint32_t hops_max;  // Of its messages; hops_unlimited: no limit.
   std::uint32_t in_cycle;  // 1: its reader reaches its writer along lanes between workers.
+  std::uint32_t beside;    // Of what is held: the writer_index of the lane that it waits for.
+  std::uint32_t unused;
 };
-static_assert(sizeof(lane_entry) == 48);
+static_assert(sizeof(lane_entry) == 56);
 
 struct doorbell_line {
   alignas(line_bytes) word<std::uint32_t> parked;
@@ -284,6 +288,7 @@ struct lane_plan {
   full_policy policy = full_policy::defer;
   std::uint32_t hops_max = hops_unlimited;
   bool in_cycle = false;
+  std::uint32_t beside = 0;  // Of what is held: which of the plan's lanes it waits for.
 };
 // Whether parts of a segment that have 2 MiB or more shall lie in huge pages of that size. Asked of
 // the kernel once, at creation (MADV_COLLAPSE, Linux 6.1); no pages need to be set aside for it.
@@ -335,6 +340,8 @@ class segment {
   }
   [[nodiscard]] const input_line& input_of(const lane_entry& lane) const noexcept;
   [[nodiscard]] const output_line& output_of(const lane_entry& lane) const noexcept;
+  // Of what is held the lane that it waits for; of any other lane itself.
+  [[nodiscard]] const lane_entry& goal_of(const lane_entry& lane) const noexcept;
   [[nodiscard]] const struct board& the_board() const noexcept {
     return *at<board>(header().board_offset);
   }

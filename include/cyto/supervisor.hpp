@@ -117,6 +117,10 @@ struct lane_spec {
   std::uint64_t lane_bytes = 1U << 20;
   std::string origin = "lane_bytes";  // What to change if it is too small, for messages.
   full_policy policy = full_policy::defer;
+  // Of what waits for its room if it drops the oldest, which not a port's and no control lane can:
+  // a power of two, at least lane_bytes, to 1 GiB. 0: lane_bytes.
+  std::uint64_t held_bytes = 0;
+  std::string held_origin = "held_bytes";
   bool is_control = false;  // One such lane beside another between the same two is possible.
   // Hops that its messages have made at most, 1 to 254; hops_unlimited; or 0: hops_max_default if
   // it is part of a cycle, and else unlimited.

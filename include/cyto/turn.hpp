@@ -26,6 +26,10 @@
 //      as far as the control lane to it has room.
 //   U5 defer() moves a message as it is, with its hops, from its lane into the slot's own: by one
 //      commit, so it is in one of the two.
+//   U6 What finds no room in a lane that drops its oldest is put into a lane of the slot to itself,
+//      and all that follows it along that lane behind it; move_held() moves it on, in order, with
+//      its hops. It counts as sent by the turn that moves it, and has its stamp; what is held is in
+//      one of the two, or counted as dropped, by one commit.
 //
 // Death: killed before the store: recover() of the next incarnation wipes the tags above the commit
 //   word and cuts the lanes; the turn never happened, its messages are handed out again. Killed
@@ -48,6 +52,8 @@
 
 namespace cyto {
 
+struct turn_input;
+
 // A lane as its writer's turn knows it.
 struct turn_output {
   // Whether its reader is meant to take messages now.
@@ -66,6 +72,8 @@ struct turn_output {
   std::uint32_t lane_hops_max = hops_unlimited;
   std::uint32_t hops_max = hops_unlimited;  // The least that any kind of message has here.
   bool touched = false;
+  turn_output* holds_in = nullptr;  // Both ends of the lane for what finds no room here (U6).
+  turn_input* held = nullptr;
 };
 
 class turn;
@@ -253,8 +261,9 @@ class turn {
   turn_output& add_output(lane_writer lane, const lane_losses& losses, doorbell_line& reader_bell,
                           const word<std::uint32_t>& reader_standing, std::uint32_t reader_slot);
   turn_input& add_input(lane_reader lane, doorbell_line& writer_bell, std::uint32_t writer_slot);
-  // A lane to this slot itself, by its purpose. REQUIRES: both ends were added last.
-  void add_own(lane_purpose purpose);
+  // A lane to this slot itself, by its purpose; of what is held, for the output of that index.
+  // REQUIRES: both ends were added last.
+  void add_own(lane_purpose purpose, std::uint32_t beside = 0);
   // Messages of that kind make at most so many hops, whatever their lane says; 255: any number.
   void limit_hops(std::uint32_t kind, std::uint32_t hops_max);
   [[nodiscard]] std::span<const std::unique_ptr<turn_input>> inputs() const noexcept {
@@ -285,6 +294,15 @@ class turn {
   // Takes the front of `from`, which stands in `message`, and puts it behind what is deferred;
   // false if there is no room (U5).
   [[nodiscard]] bool defer(turn_input& from, const message_view& message) noexcept;
+  // Whether any lane has one for what finds no room; whether some of that can be moved on now; a
+  // turn that moves what can be, if there is any, and commits (U6).
+  // REQUIRES, of the last: nothing is staged.
+  [[nodiscard]] bool may_hold() const noexcept { return !holders_.empty(); }
+  [[nodiscard]] bool can_move_held() noexcept;
+  bool move_held() noexcept;
+  // A turn that drops the oldest of what is held in `lane` until there are so many bytes of room,
+  // and commits. REQUIRES: nothing is staged.
+  void give_up_oldest(turn_output& lane, std::uint64_t ring_bytes) noexcept;
   // The turn takes no message (T4 of stamp.hpp).
   void begin_source() noexcept {
     own_->handling.publish(handling_special(handling_produce, 0));
@@ -351,9 +369,10 @@ class turn {
       return bury(to, builder_->data(), builder_->size(), kind);
     }
     const std::uint64_t position = to.lane.position();
-    const status sent = builder_->end(kind, hops_);
-    if (sent != status::ok) [[unlikely]]
-      return refuse(to, sent, builder_->size());
+    const status sent = has_held(to) ? status::full : builder_->end(kind, hops_);
+    if (sent != status::ok) [[unlikely]] {
+      return refuse(to, sent, {builder_->data(), builder_->size(), kind, builder_->alignment()});
+    }
     recorder_.note(flight::sent, to.index, kind, builder_->size(), position);
     if (!to.touched) touch(to);
     return sent;
@@ -362,7 +381,19 @@ class turn {
   static void tell_writer(turn_input& from) noexcept;
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                    std::size_t alignment);
-  status refuse(turn_output& to, status why, std::uint64_t bytes) noexcept;
+  struct unsent {
+    const void* data;
+    std::uint32_t size;
+    std::uint32_t kind;
+    std::size_t alignment;
+  };
+  status refuse(turn_output& to, status why, const unsent& message) noexcept;
+  // Whether something waits for that lane's room already: what is sent later goes behind it.
+  [[nodiscard]] static bool has_held(const turn_output& to) noexcept {
+    return to.held != nullptr && to.held->lane.position() != to.holds_in->lane.position();
+  }
+  status hold(turn_output& to, const unsent& message) noexcept;
+  void drop_held(turn_output& to, std::uint64_t ring_bytes) noexcept;
   status push_back(turn_output& to) noexcept;
   [[nodiscard]] bool is_over(const turn_output& to, std::uint32_t kind) const noexcept;
   status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
@@ -385,6 +416,7 @@ class turn {
   turn_output* defers_to_ = nullptr;
   turn_input* dead_ = nullptr;
   turn_output* buries_in_ = nullptr;
+  std::vector<turn_output*> holders_;  // Outputs with a lane for what finds no room.
   struct hop_limit {
     std::uint32_t kind;
     std::uint32_t hops_max;

@@ -119,8 +119,8 @@ TEST_F(Experiment, ThroughputIsMeasuredWithAndWithoutUpdates) {
 
 TEST_F(Experiment, OneSlowWorkerIsMeasuredForEachPolicy) {
   const json found = document_of("5");
-  EXPECT_EQ(found.at("rows").size(), 6U);
-  for (const char* policy : {"defer", "refuse", "drop_newest"}) {
+  EXPECT_EQ(found.at("rows").size(), 8U);
+  for (const char* policy : {"defer", "refuse", "drop_newest", "drop_oldest"}) {
     EXPECT_EQ(row_of(found, "policy", policy).at("worker"), "as usual");
   }
   for (const json& each : found.at("rows")) EXPECT_GE(each.at("depth_max").get<int>(), 0);
