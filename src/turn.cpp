@@ -70,7 +70,11 @@ turn::turn(control& own, std::byte* arena, std::uint64_t arena_bytes, std::uint3
       recorder_(own.events),
       shapes_(own.shapes),
       root_(own.root.own_current(clock_.commit())),
-      quarantine_(own.quarantine.own_current(clock_.commit())) {}
+      quarantine_(own.quarantine.own_current(clock_.commit())) {
+  for (std::size_t i = 0; i < dead_kinds_max; ++i) {
+    dead_kinds_[i] = account(own.dead_kinds[i], clock_.commit());
+  }
+}
 
 turn::~turn() = default;
 
@@ -83,6 +87,7 @@ turn_output& turn::add_output(lane_writer lane, const lane_losses& losses,
                   static_cast<std::uint32_t>(outputs_.size()), losses}));
   touched_outputs_.reserve(outputs_.size());
   lossy_outputs_.reserve(outputs_.size());
+  changed_accounts_.reserve(outputs_.size() + dead_kinds_max);
   return *outputs_.back();
 }
 
@@ -172,7 +177,7 @@ bool turn::is_nearly_full() const noexcept {
 
 bool turn::is_empty() const noexcept {
   if (listed_ != 0 || root_changed_ || quarantine_changed_ || !touched_outputs_.empty() ||
-      !lossy_outputs_.empty()) {
+      !lossy_outputs_.empty() || !changed_accounts_.empty()) {
     return false;
   }
   return std::none_of(touched_inputs_.begin(), touched_inputs_.end(),
@@ -211,6 +216,7 @@ void turn::commit() noexcept {
   }
   for (turn_output* each : touched_outputs_) each->lane.seal(stamp);
   for (turn_output* each : lossy_outputs_) each->losses.seal(stamp);
+  for (account* each : changed_accounts_) each->seal(stamp);
 
   own_->commit.publish(stamp);  // U1: the turn.
   hold_back_compiler();
@@ -265,6 +271,7 @@ void turn::untouch() noexcept {
   touched_outputs_.clear();
   touched_inputs_.clear();
   lossy_outputs_.clear();
+  changed_accounts_.clear();
 }
 
 void turn::abort() noexcept {
@@ -277,6 +284,7 @@ void turn::abort() noexcept {
   for (turn_input* each : touched_inputs_) each->lane.forget();
   for (turn_output* each : touched_outputs_) each->lane.forget();
   for (turn_output* each : lossy_outputs_) each->losses.forget();
+  for (account* each : changed_accounts_) each->forget();
   untouch();
   listed_ = 0;
   own_->handling.publish(0);
@@ -310,6 +318,10 @@ void recover(const segment& from, std::uint32_t slot_index, std::byte* own_pages
   if (commit > stamp_max) refuse_control(from, slot_index);
   own.root.wipe(commit);
   own.quarantine.wipe(commit);
+  for (versioned<3>& each : own.dead_kinds) {
+    each.wipe(commit);
+    if (each.current(commit) == versioned<3>::none) refuse_control(from, slot_index);
+  }
   if (own.root.current(commit) == versioned<7>::none ||
       own.quarantine.current(commit) == versioned<7>::none) {
     refuse_control(from, slot_index);

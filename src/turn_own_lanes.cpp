@@ -43,10 +43,21 @@ void turn::lose(turn_output& to, lane_loss why) noexcept {
   to.losses.add(why);
 }
 
+// Of the first routes and kinds there are; the lanes' own counts tell how many there are of others.
+void turn::count_dead(const turn_output& to, std::uint32_t kind) noexcept {
+  const std::uint64_t reader = std::uint64_t{to.reader_slot} + 1;
+  for (account& each : dead_kinds_) {
+    const account::values now = each.now();
+    if (now[0] != 0 && (now[0] != reader || now[1] != kind)) continue;
+    return set(each, {reader, kind, now[2] + 1});
+  }
+}
+
 // The count is exact; what does not fit among the letters beside others of this turn is not kept.
 status turn::bury(turn_output& to, const void* data, std::uint32_t size,
                   std::uint32_t kind) noexcept {
   lose(to, lane_loss::hops);
+  count_dead(to, kind);
   if (buries_in_ == nullptr) return status::dropped;
   make_room_for_dead_letters();
   const bool is_whole = size <= dead_letter_bytes_max;

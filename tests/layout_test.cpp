@@ -134,7 +134,7 @@ std::map<std::string, structure> structures_of_the_compiler() {
                      CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
                      CYTO_FIELD(control, traced),         CYTO_FIELD(control, waits_for),
                      CYTO_FIELD(control, asks_for),       CYTO_FIELD(control, events),
-                     CYTO_FIELD(control, shapes)}};
+                     CYTO_FIELD(control, shapes),         CYTO_FIELD(control, dead_kinds)}};
   all["trace_note"] = {sizeof(trace_note),
                        {CYTO_FIELD(trace_note, from), CYTO_FIELD(trace_note, period)}};
   all["errand_line"] = {sizeof(errand_line),

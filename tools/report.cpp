@@ -39,6 +39,19 @@ std::string hex_of(std::span<const std::byte> bytes) {
 
 namespace {
 
+// By how a message went round: from where its last receiver had it before. Empty: it did not, or
+// the beginning of that is forgotten.
+std::string cycle_in(const std::vector<std::string>& route) {
+  if (route.size() < 2) return {};
+  const auto before = std::find(route.rbegin() + 1, route.rend(), route.back());
+  if (before == route.rend()) return {};
+  std::string out;
+  for (auto at = before.base() - 1; at != route.end(); ++at) {
+    out += (out.empty() ? "" : " -> ") + *at;
+  }
+  return out;
+}
+
 // False: what it says of itself makes no sense. One worker's nonsense does not hide the others.
 bool read_quarantine(const segment& from, std::uint32_t slot, std::vector<quarantined>& out) {
   try {
@@ -100,6 +113,7 @@ nlohmann::json hops_json(std::uint32_t hops_max) {
 nlohmann::json dead_letters_report(const segment& from) {
   nlohmann::json letters = nlohmann::json::array();
   nlohmann::json routes = nlohmann::json::array();
+  nlohmann::json kinds = nlohmann::json::array();
   for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
     for (const dead_message& each : dead_letters_of(from, slot)) {
       letters.push_back({{"from", each.from},
@@ -107,7 +121,16 @@ nlohmann::json dead_letters_report(const segment& from) {
                          {"kind", each.kind},
                          {"hops", each.hops},
                          {"bytes", each.size},
-                         {"stamp", each.stamp}});
+                         {"stamp", each.stamp},
+                         {"route", each.route},
+                         {"cycle", cycle_in(each.route)}});
+    }
+    for (const dead_count& each : dead_counts_of(from, slot)) {
+      kinds.push_back({{"from", each.from},
+                       {"to", each.to},
+                       {"kind", each.kind == dead_kind_other ? nlohmann::json("other")
+                                                             : nlohmann::json(each.kind)},
+                       {"count", each.count}});
     }
   }
   for (const lane_status& lane : lanes_of(from)) {
@@ -118,6 +141,7 @@ nlohmann::json dead_letters_report(const segment& from) {
   }
   return {{"name", std::string(from.name())},
           {"routes", std::move(routes)},
+          {"kinds", std::move(kinds)},
           {"kept", std::move(letters)}};
 }
 

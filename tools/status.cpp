@@ -1,6 +1,8 @@
 // The verbs that look at a running system: status, audit, ps; and stop.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "report.hpp"
 #include "command.hpp"
 
@@ -104,6 +106,20 @@ int dead_letters(const std::string& name, bool as_json) {
   for (const auto& each : report["routes"]) {
     fmt::print("{:<36} {} messages had made more than {} hops\n", each["lane"].get<std::string>(),
                each["over_hops"].get<std::uint64_t>(), each["hops_max"].dump());
+  }
+  for (const auto& each : report["kinds"]) {
+    fmt::print("{:<36} {} of kind {}\n",
+               each["from"].get<std::string>() + " -> " + each["to"].get<std::string>(),
+               each["count"].get<std::uint64_t>(),
+               each["kind"].is_string() ? each["kind"].get<std::string>() : each["kind"].dump());
+  }
+  std::map<std::string, std::size_t> cycles;
+  for (const auto& each : report["kept"]) {
+    if (!each["cycle"].empty()) ++cycles[each["cycle"].get<std::string>()];
+  }
+  cycles.erase("");
+  for (const auto& [cycle, count] : cycles) {
+    fmt::print("{} of the newest went round: {}\n", count, cycle);
   }
   if (report["kept"].empty()) return 0;
   fmt::print("{:<36} {:>10} {:>6} {:>10} {:>20}\n", "LANE", "KIND", "HOPS", "BYTES", "CAME OF");

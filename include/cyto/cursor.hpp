@@ -175,4 +175,43 @@ class versioned {
 
 static_assert(sizeof(versioned<3>) == 64 && sizeof(versioned<7>) == 128);
 
+// A record of three words as its owner's turns see and change it: it is part of them.
+class account {
+ public:
+  using values = versioned<3>::values;
+
+  account() = default;
+  account(versioned<3>& of, std::uint64_t commit) noexcept
+      : of_(&of),
+        spare_(1 - (of.current(commit) & 1)),
+        committed_(of.own_current(commit)),
+        now_(committed_) {}
+
+  [[nodiscard]] const values& now() const noexcept { return now_; }
+  void set(const values& to) noexcept {
+    now_ = to;
+    has_changed_ = true;
+  }
+  [[nodiscard]] bool has_changed() const noexcept { return has_changed_; }
+  // Ends of a turn: seal, before the commit word; or forget.
+  void seal(std::uint64_t stamp) noexcept {
+    of_->stage(spare_, now_);
+    of_->seal(spare_, stamp);
+    spare_ = 1 - spare_;
+    committed_ = now_;
+    has_changed_ = false;
+  }
+  void forget() noexcept {
+    now_ = committed_;
+    has_changed_ = false;
+  }
+
+ private:
+  versioned<3>* of_ = nullptr;
+  unsigned spare_ = 0;
+  bool has_changed_ = false;
+  values committed_{};
+  values now_{};
+};
+
 }  // namespace cyto

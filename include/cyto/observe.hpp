@@ -104,7 +104,20 @@ struct dead_message {
   std::uint32_t size = 0;        // Of its payload.
   std::uint64_t stamp = 0;       // Of the message it came of; 0: of none.
   std::vector<std::byte> bytes;  // Its payload; nothing if it was too large to be kept.
+  // Through whose hands what it came of went, oldest first, `from` and `to` at the end; as far back
+  // as the flight recorders of these workers still know when they are looked at.
+  std::vector<std::string> route;
 };
+// How many a slot has not sent to another because they had made too many hops, by kind: exact, of
+// committed turns. `kind` is dead_kind_other for those of all kinds that its table has no row for.
+struct dead_count {
+  std::string from;
+  std::string to;
+  std::uint32_t kind = 0;
+  std::uint64_t count = 0;
+};
+inline constexpr std::uint32_t dead_kind_other = 0;
+std::vector<dead_count> dead_counts_of(const segment& from, std::uint32_t slot_index);
 // Of one slot, oldest first: the last ones, as far as there is room for them. What its worker
 // overwrites meanwhile is left out.
 std::vector<dead_message> dead_letters_of(const segment& from, std::uint32_t slot_index);

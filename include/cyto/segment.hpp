@@ -163,6 +163,7 @@ enum class slot_state : std::uint32_t { empty, starting, ready, stopped, failed 
 inline constexpr std::size_t touched_max = 4096;
 inline constexpr std::size_t shapes_max = 128;
 inline constexpr std::size_t failure_bytes_max = 1000;
+inline constexpr std::size_t dead_kinds_max = 16;
 
 // What a slot's holder owns. Readers of its lanes poll the first line only.
 struct control {
@@ -191,11 +192,14 @@ struct control {
   word<std::uint64_t> asks_for;   // Room in which lane, its number + 1: see worker.hpp, W6.
   alignas(line_bytes) flight_event events[flight_events];
   alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
+  // Messages that had made too many hops: {reader's slot + 1, or 0: free, kind, how many}.
+  alignas(line_bytes) versioned<3> dead_kinds[dead_kinds_max];
 };
 static_assert(offsetof(control, state) == 64 && offsetof(control, root) == 128);
 static_assert(offsetof(control, failure_code) == 256 && offsetof(control, touched_count) == 1280);
 static_assert(offsetof(control, quarantine) == 34112 && offsetof(control, events) == 34304);
-static_assert(offsetof(control, shapes) == 38400 && sizeof(control) == 39424);
+static_assert(offsetof(control, shapes) == 38400 && offsetof(control, dead_kinds) == 39424);
+static_assert(sizeof(control) == 40448);
 
 enum class system_phase : std::uint32_t { running, draining, stopping };
 

@@ -20,8 +20,8 @@
 //      record; then the space given back. One full fence, then the bells of whoever sleeps.
 //   U3 abort() leaves nothing that a later turn, which may bear the same stamp, could make visible.
 //   U4 What is not sent because of its lane's policy, or because it has made too many hops, is
-//      counted by the same commit; of the latter the newest lie in a lane of the slot to itself, in
-//      pairs of a dead_letter and the message.
+//      counted by the same commit, the latter by kind as well; of these the newest lie in a lane of
+//      the slot to itself, in pairs of a dead_letter and the message.
 //      Where the policy is to nack, the sender of the message in hand is told by the same commit,
 //      as far as the control lane to it has room.
 //   U5 defer() moves a message as it is, with its hops, from its lane into the slot's own: by one
@@ -37,6 +37,7 @@
 //   recovery: it is idempotent and runs again.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -284,6 +285,12 @@ class turn {
     from.of->touch(from);
     from.lane.take(message);
   }
+  // Changes a record that is part of the turn; of an output, or of the slot.
+  void set(account& which, const account::values& to) noexcept {
+    if (!which.has_changed()) changed_accounts_.push_back(&which);
+    which.set(to);
+  }
+
   // The slot's lane for what it defers, if it has one; and the oldest message there.
   [[nodiscard]] turn_input* deferred() const noexcept { return deferred_; }
   [[nodiscard]] turn_input* deferred_front(message_view& out) noexcept {
@@ -395,6 +402,7 @@ class turn {
   status hold(turn_output& to, const unsent& message) noexcept;
   void drop_held(turn_output& to, std::uint64_t ring_bytes) noexcept;
   status push_back(turn_output& to) noexcept;
+  void count_dead(const turn_output& to, std::uint32_t kind) noexcept;
   [[nodiscard]] bool is_over(const turn_output& to, std::uint32_t kind) const noexcept;
   status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
   void make_room_for_dead_letters() noexcept;
@@ -412,6 +420,8 @@ class turn {
   std::vector<turn_input*> touched_inputs_;    // The same of inputs.
   // Where messages were lost in this turn. Reserved for all outputs.
   std::vector<turn_output*> lossy_outputs_;
+  std::vector<account*> changed_accounts_;  // Reserved for all there are.
+  std::array<account, dead_kinds_max> dead_kinds_;
   turn_input* deferred_ = nullptr;
   turn_output* defers_to_ = nullptr;
   turn_input* dead_ = nullptr;
