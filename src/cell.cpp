@@ -114,14 +114,24 @@ bool cell_store::put(root_word index, std::uint64_t hash, std::uint64_t target) 
   return false;
 }
 
-std::uint64_t cell_store::find_or_make(std::string_view name, cell_kind kind) {
-  const std::uint64_t hash = hash_bytes(name);
+std::uint64_t cell_store::find_named(std::string_view name, std::uint64_t hash) const noexcept {
   const std::uint64_t bytes = sizeof(cell_record) + name.size();
-  const std::uint64_t found = find(root_directory, hash, bytes, [&](std::uint64_t offset) {
+  return find(root_directory, hash, bytes, [&](std::uint64_t offset) {
     const auto& cell = at<cell_record>(offset);
     return cell.hash == hash && cell.name_bytes == name.size() &&
            std::memcmp(name_of(cell), name.data(), name.size()) == 0;
   });
+}
+
+std::uint64_t cell_store::find(std::string_view name, cell_kind& kind) const noexcept {
+  const std::uint64_t found = find_named(name, hash_bytes(name));
+  if (found != 0) kind = static_cast<cell_kind>(at<cell_record>(found).kind);
+  return found;
+}
+
+std::uint64_t cell_store::find_or_make(std::string_view name, cell_kind kind) {
+  const std::uint64_t hash = hash_bytes(name);
+  const std::uint64_t found = find_named(name, hash);
   if (found == 0) return make(name, kind, hash);
   if (at<cell_record>(found).kind == static_cast<std::uint32_t>(kind)) return found;
   throw error(error_code::bad_input, "cell '" + std::string(name.substr(0, 200)) + "'",

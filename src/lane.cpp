@@ -64,8 +64,10 @@ bool recover_writer(lane_ring where, output_line& line, const word<std::uint64_t
                     std::uint64_t commit) noexcept {
   line.sent.wipe(commit);
   line.lost.wipe(commit);
+  line.merged.wipe(commit);
   if (line.sent.current(commit) == versioned<3>::none ||
-      line.lost.current(commit) == versioned<3>::none) {
+      line.lost.current(commit) == versioned<3>::none ||
+      line.merged.current(commit) == versioned<3>::none) {
     return false;
   }
   // The writer's own account says where its last committed record ends.

@@ -83,6 +83,15 @@ bool has_messages(const segment& from, const lane_entry& lane) {
   return has_any && !(is_held && is_nobodys(from, lane));
 }
 
+// Whether its writer has updates in its cells that are still to be sent along it.
+bool has_waiting(const segment& from, const lane_entry& lane) {
+  if (lane.policy != static_cast<std::uint32_t>(full_policy::coalesce)) return false;
+  versioned<3>::values merged{};
+  std::uint64_t seen = 0;
+  const word<std::uint64_t>& commit = from.control_of(lane.writer_slot).commit;
+  return !from.output_of(lane).merged.read(commit, merged, seen) || merged[0] != 0;
+}
+
 lane_status status_of(const segment& from, const lane_entry& lane) {
   lane_status out;
   out.purpose = static_cast<lane_purpose>(lane.purpose);
@@ -101,6 +110,11 @@ lane_status status_of(const segment& from, const lane_entry& lane) {
     out.over_hops = lost[static_cast<std::size_t>(lane_loss::hops)];
     out.no_room = lost[static_cast<std::size_t>(lane_loss::no_room)];
     out.refused = lost[static_cast<std::size_t>(lane_loss::refused)];
+  }
+  versioned<3>::values merged{};
+  if (from.output_of(lane).merged.read(from.control_of(lane.writer_slot).commit, merged, seen)) {
+    out.waiting = merged[0];
+    out.coalesced = merged[1];
   }
   out.fenced = from.input_of(lane).fenced.observe() != 0;
   const mapping memory = from.map_ring(lane, false);
@@ -248,6 +262,8 @@ bool is_quiet(const segment& from) {
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
     if (gone[i] == nobodys) continue;
+    // Before `sent`: what waited may have been sent meanwhile.
+    if (has_waiting(from, lane)) return false;
     if (!from.output_of(lane).sent.read(from.control_of(lane.writer_slot).commit, values, seen) ||
         values[1] != gone[i]) {
       return false;
@@ -261,6 +277,7 @@ std::vector<bool> readers_with_work(const segment& from) {
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
     if (!out[lane.reader_slot] && has_messages(from, lane)) out[lane.reader_slot] = true;
+    if (has_waiting(from, lane)) out[lane.writer_slot] = true;
   }
   for (std::uint32_t i = 0; i < from.slot_count(); ++i) out[i] = out[i] || asks_for_room(from, i);
   return out;
@@ -276,6 +293,7 @@ bool has_work(const segment& from, std::uint32_t slot_index) {
   for (std::uint32_t i = 0; i < from.lane_count(); ++i) {
     const lane_entry& lane = from.lane(i);
     if (lane.reader_slot == slot_index && has_messages(from, lane)) return true;
+    if (lane.writer_slot == slot_index && has_waiting(from, lane)) return true;
   }
   return false;
 }

@@ -110,20 +110,22 @@ void quarantine::rewrite(Keep keep, const quarantined_record* added, const std::
 }
 
 void quarantine::set_aside(turn_input& from, const message_view& message, std::string_view type,
-                           const std::string& key) {
+                           const std::string& key, std::uint32_t refused) {
   turn::root_values account = turn_->quarantine();
   const suspect& at = *suspects_[from.index];
   const std::uint64_t used = account[quarantine_where] >> 1;
   const std::uint64_t needed = quarantined_bytes(message.size);
   if (used + needed > entry_->quarantine_bytes) {
-    throw error(error_code::bad_input, "worker " + std::string(entry_->name),
-                "a message of " + bytes_text(message.size) + " from " +
-                    segment_->slot(from.writer_slot).name + " has killed it " +
-                    std::to_string(at.deaths.observe()) +
-                    " times and finds no room in its quarantine",
-                bytes_text(used) + " of " + bytes_text(entry_->quarantine_bytes) + " are used, " +
-                    bytes_text(needed) + " are needed",
-                "raise " + key + ", or mend the program");
+    throw error(
+        error_code::bad_input, "worker " + std::string(entry_->name),
+        "a message of " + bytes_text(message.size) + " from " +
+            segment_->slot(from.writer_slot).name +
+            (refused != 0 ? std::string(" was refused")
+                          : " has killed it " + std::to_string(at.deaths.observe()) + " times") +
+            " and finds no room in its quarantine",
+        bytes_text(used) + " of " + bytes_text(entry_->quarantine_bytes) + " are used, " +
+            bytes_text(needed) + " are needed",
+        "raise " + key + ", or mend the program");
   }
   quarantined_record record{};
   record.number = ++account[quarantine_last];
@@ -135,8 +137,11 @@ void quarantine::set_aside(turn_input& from, const message_view& message, std::s
   record.hops = message.hops;
   record.input = from.index;
   record.writer_slot = from.writer_slot;
-  record.deaths = at.deaths.observe();
-  record.status = at.status.observe();
+  record.refused = refused;
+  if (refused == 0) {  // What killed may stand elsewhere in the lane.
+    record.deaths = at.deaths.observe();
+    record.status = at.status.observe();
+  }
   std::memcpy(record.type, type.data(), std::min(type.size(), sizeof record.type - 1));
   turn_->set_quarantine(account);
   rewrite([](const quarantined_record&) { return true; }, &record, message.data);

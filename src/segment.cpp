@@ -221,7 +221,7 @@ class parts {
 // Whether what a lane is said to be for fits where it leads.
 bool is_sound(const lane_entry& lane) noexcept {
   return lane.purpose <= static_cast<std::uint32_t>(lane_purpose::held) &&
-         lane.policy <= static_cast<std::uint32_t>(full_policy::drop_oldest) &&
+         lane.policy <= static_cast<std::uint32_t>(full_policy::coalesce) &&
          lane.hops_max <= hops_unlimited && lane.in_cycle <= 1 &&
          (!is_own(static_cast<lane_purpose>(lane.purpose)) || lane.writer_slot == lane.reader_slot);
 }

@@ -81,6 +81,8 @@ slot::slot(const segment& from, std::uint32_t index)
           from.board_of(lane.reader_slot).standing, lane.reader_slot);
       to.purpose = static_cast<lane_purpose>(lane.purpose);
       to.policy = static_cast<full_policy>(lane.policy);
+      to.merged = account(outputs[lane.writer_index].merged, commit);
+      if (to.policy == full_policy::coalesce) turn_->keep_behind_waiting();
       to.lane_hops_max = to.hops_max = lane.hops_max;
     }
     if (lane.reader_slot == index) {

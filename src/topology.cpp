@@ -104,6 +104,21 @@ void check_supervisor(const supervisor_spec& each, const std::string& thing) {
   }
 }
 
+// What waits in cells is sent by a worker's loop; nobody runs one for a port.
+void check_coalescing(const topology& of, const lane_spec& lane, const std::string& thing) {
+  if (lane.policy != full_policy::coalesce) return;
+  const worker_spec* from = find(of, lane.from);
+  const bool is_from_port = from != nullptr && from->is_port;
+  const bool is_bounded = from != nullptr && from->in_flight_bytes_max != 0;
+  if (!is_from_port && !lane.is_control && !is_bounded) return;
+  throw error(error_code::bad_input, thing, "lane " + lane.from + " -> " + lane.to + " coalesces",
+              is_from_port      ? "a port's program may leave what waits behind"
+              : lane.is_control ? "control does not wait"
+                                : "in_flight_bytes_max of worker " + lane.from +
+                                      " counts lanes, and what waits is in cells",
+              "choose another 'full'");
+}
+
 // `above`: how many of the supervisors may be named.
 void check_child(const topology& of, const child_spec& each, const std::string& thing,
                  std::size_t above) {
@@ -211,6 +226,7 @@ void check(const topology& of) {
                   "there is no such worker", "add it, or correct the name");
     }
     check_full(of, lane, thing + ": lane " + lane.from + " -> " + lane.to);
+    check_coalescing(of, lane, thing);
     for (const lane_spec* other = of.lanes.data(); other != &lane; ++other) {
       if (other->from != lane.from || other->to != lane.to ||
           other->is_control != lane.is_control) {
@@ -279,6 +295,10 @@ std::string running_text(const worker_spec& spec) {
   if (spec.update_weight != 0 || spec.external_weight != 0) {
     out += "weights of worker=" + std::to_string(std::max(spec.update_weight, 1U)) + "," +
            std::to_string(std::max(spec.external_weight, 1U)) + "\n";
+  }
+  if (spec.sends_max != 0) out += "sends_max of worker=" + std::to_string(spec.sends_max) + "\n";
+  if (spec.in_flight_bytes_max != 0) {
+    out += "in_flight_bytes_max of worker=" + std::to_string(spec.in_flight_bytes_max) + "\n";
   }
   for (std::size_t i = 0; i < spec.reads.size(); ++i) {
     out += (i == 0 ? "reads of worker=" : ",") + spec.reads[i];

@@ -104,6 +104,9 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
   if (fault_ != turn_fault::none) return status::full;
   if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]]
     return bury(to, data, size, kind);
+  if (is_limited_) [[unlikely]] {
+    if (const status may = admit(to, size); may != status::ok) return may;
+  }
   const std::uint32_t kind_hops = kind | std::uint32_t{hops_} << 24;
   const std::uint64_t position = to.lane.position();
   const status sent =
@@ -116,7 +119,8 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
 
 status turn::refuse(turn_output& to, status why, const unsent& message) noexcept {
   if (to.held != nullptr && why == status::full) return hold(to, message);
-  if (why == status::full && to.policy != full_policy::defer) [[unlikely]] {
+  const bool waits = to.policy == full_policy::defer || to.policy == full_policy::coalesce;
+  if (why == status::full && !waits) [[unlikely]] {
     if (to.policy == full_policy::nack) return push_back(to);
     const bool drops = to.policy != full_policy::refuse;
     lose(to, drops ? lane_loss::no_room : lane_loss::refused);

@@ -132,6 +132,18 @@ bool worker::resolve_fault(std::size_t handled) {
     in.give_up_oldest(*lane, ring_bytes);
     return true;
   }
+  if (fault == turn_fault::too_many_sends) {
+    throw error(error_code::bad_input, lane_name(*slot_, *lane),
+                "one message leads to more than " + std::to_string(bytes) + " others", {},
+                "raise sends_max of worker " + std::string(slot_->entry().group) +
+                    ", or do the work in several turns: see turn::again()");
+  }
+  if (fault == turn_fault::in_flight_too_big) {
+    throw error(error_code::bad_input, lane_name(*slot_, *lane),
+                "one turn sends " + bytes_text(bytes) + " and more",
+                "in_flight_bytes_max is below that",
+                "raise in_flight_bytes_max of worker " + std::string(slot_->entry().group));
+  }
   const std::string origin = setting(
       std::string("origin of lane_bytes to ") + slot_->where().slot(lane->reader_slot).group,
       "lane_bytes");
@@ -177,6 +189,10 @@ bool worker::run_turn() {
     in.take(*from, view);
     if (!handle(view, from)) {
       shut(*from, view);
+      return true;
+    }
+    if (refused_ != update_refusal::none) [[unlikely]] {
+      refuse_update(*from, view, handled);
       return true;
     }
     if (in.fault() != turn_fault::none) {
@@ -262,12 +278,16 @@ void worker::run(int nudge) {
   check_setup();
   settle();
   for (handler_entry& each : handlers_) each.was_sound.resize(slot_->the_turn().inputs().size());
+  for (const auto& each : slot_->the_turn().outputs()) {
+    if (each->policy == full_policy::coalesce) coalescing_.push_back(each.get());
+  }
   if (!slot_->the_turn().is_empty() || !asked_.empty()) commit_turn();  // What setup has done.
   say_what_is_asked();  // And no more what its predecessor had.
   slot_->set_state(slot_state::ready);
   tell_supervisor();
   while ((phase_seen_ = phase()) != system_phase::stopping) {
     standings_seen_ = slot_->where().the_board().standings.observe();  // V3
+    if (!coalescing_.empty() && send_waiting()) continue;
     const bool has_moved = slot_->the_turn().may_hold() && slot_->the_turn().move_held();
     const bool has_called = call_due();
     if (!run_errand() && !run_turn() && !produce_turn() && !has_called && !has_moved) sleep();

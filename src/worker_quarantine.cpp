@@ -1,15 +1,18 @@
 // The worker's dealings with its quarantine: setting aside, and what an operator asks for.
+#include <utility>
+
 #include "cyto/worker.hpp"
 
 namespace cyto {
 
-void worker::set_aside(turn_input& from, const message_view& view) {
+void worker::set_aside(turn_input& from, const message_view& view, update_refusal why) {
   std::string_view type;
   for (const handler_entry& each : handlers_) {
     if (each.kind == view.kind) type = each.type_name;
   }
   slot_->held().set_aside(from, view, type,
-                          setting("origin of quarantine_bytes", "quarantine_bytes"));
+                          setting("origin of quarantine_bytes", "quarantine_bytes"),
+                          static_cast<std::uint32_t>(why));
   slot_->incoming().taken(from);
   commit_turn();
 }
@@ -46,7 +49,8 @@ void worker::retry(std::uint64_t number) {
   message_view view;
   if (!held.find(number, view)) return;
   in.take_again(view, number);
-  if (!handle(view, nullptr)) {
+  const bool is_sound = handle(view, nullptr);
+  if (!is_sound || std::exchange(refused_, update_refusal::none) != update_refusal::none) {
     abort_turn();
     held.answer(errand_answer::unknown);
     commit_turn();

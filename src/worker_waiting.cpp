@@ -34,6 +34,12 @@ void worker::settle() {
   const std::string verify = setting("verify of worker", "");
   if (verify == "first") verify_ = verification::first;
   if (verify == "never") verify_ = verification::never;
+  const std::string sends_max = setting("sends_max of worker", "");
+  if (!sends_max.empty()) {
+    slot_->the_turn().limit_sends(static_cast<std::uint32_t>(std::stoul(sends_max)));
+  }
+  const std::string in_flight = setting("in_flight_bytes_max of worker", "");
+  if (!in_flight.empty()) slot_->the_turn().limit_in_flight(std::stoull(in_flight));
   never_sleeps_ = may_spin && setting("wait of worker", "") == "spin";
   const std::string spin_us = setting("spin_us of worker", std::to_string(spin_us_default));
   spin_ns_ = may_spin ? std::stoull(spin_us) * 1000 : 0;
@@ -67,8 +73,8 @@ void worker::sleep() {
   if (look_on()) return;
   slot_->the_turn().ring_writers();  // Passes a full fence.
   if (!never_sleeps_) slot_->bell().prepare();
-  if (!slot_->incoming().has_any() && phase() == phase_seen_ && !slot_->held().has_errand() &&
-      !has_due() && !slot_->the_turn().can_move_held()) {
+  if (!slot_->incoming().has_any() && !may_send_waiting() && phase() == phase_seen_ &&
+      !slot_->held().has_errand() && !has_due() && !slot_->the_turn().can_move_held()) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
     const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();

@@ -175,13 +175,14 @@ std::map<std::string, structure> structures_of_the_compiler() {
        CYTO_FIELD(quarantined_record, size), CYTO_FIELD(quarantined_record, kind),
        CYTO_FIELD(quarantined_record, hops), CYTO_FIELD(quarantined_record, input),
        CYTO_FIELD(quarantined_record, writer_slot), CYTO_FIELD(quarantined_record, deaths),
-       CYTO_FIELD(quarantined_record, status), CYTO_FIELD(quarantined_record, unused),
+       CYTO_FIELD(quarantined_record, status), CYTO_FIELD(quarantined_record, refused),
        CYTO_FIELD(quarantined_record, type)}};
   all["input_line"] = {sizeof(input_line),
                        {CYTO_FIELD(input_line, taken), CYTO_FIELD(input_line, read_published),
                         CYTO_FIELD(input_line, fenced)}};
   all["output_line"] = {sizeof(output_line),
-                        {CYTO_FIELD(output_line, sent), CYTO_FIELD(output_line, lost)}};
+                        {CYTO_FIELD(output_line, sent), CYTO_FIELD(output_line, lost),
+                         CYTO_FIELD(output_line, merged)}};
   all["dead_letter"] = {sizeof(dead_letter),
                         {CYTO_FIELD(dead_letter, reader_slot), CYTO_FIELD(dead_letter, kind),
                          CYTO_FIELD(dead_letter, hops), CYTO_FIELD(dead_letter, size),

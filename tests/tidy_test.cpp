@@ -23,12 +23,12 @@ namespace fs = std::filesystem;
 using complaints = std::vector<std::string>;
 
 // Bottom to top: a header includes only what stands before it. The umbrella comes last.
-constexpr std::array<std::string_view, 28> layers = {
-    "types",      "error",          "cursor", "postmortem", "segment",     "observe",
-    "tracing",    "doorbell",       "record", "lane",       "message",     "schema",
-    "stamp",      "version_vector", "turn",   "mailbox",    "cell",        "snapshot",
-    "quarantine", "propagator",     "port",   "pair",       "shared_port", "rate_control",
-    "worker",     "supervisor",     "pool",   "cyto"};
+constexpr std::array<std::string_view, 29> layers = {
+    "types",        "error",          "cursor",     "postmortem", "segment", "observe",
+    "tracing",      "doorbell",       "record",     "lane",       "message", "schema",
+    "stamp",        "version_vector", "turn",       "mailbox",    "cell",    "snapshot",
+    "quarantine",   "update",         "propagator", "port",       "pair",    "shared_port",
+    "rate_control", "worker",         "supervisor", "pool",       "cyto"};
 
 // The layer at which FlatBuffers and the heavy standard headers enter.
 constexpr std::string_view first_heavy_layer = "message";

@@ -300,6 +300,23 @@ TEST_F(Topology, DroppingTheOldestIsNotForControlNorForPortsNorForLessThanALane)
   }
 }
 
+TEST_F(Topology, LaneOfAWorkerMayCoalesceAndAWorkerMayBeLimited) {
+  const std::string merges = "full = \"coalesce\"\n";
+  const std::string limits = "sends_max = 7\nin_flight_bytes_max = \"64 KiB\"\n";
+  const topology of = read(four(limits) + lane("b", "c", merges) + lane("a", "b"));
+  const segment_plan plan = plan_of(of);
+  EXPECT_EQ(plan.lanes[0].policy, full_policy::coalesce);
+  EXPECT_THAT(plan.slots[0].settings, HasSubstr("sends_max of worker=7\n"));
+  EXPECT_THAT(plan.slots[0].settings, HasSubstr("in_flight_bytes_max of worker=65536\n"));
+  EXPECT_THAT(plan.slots[1].settings, Not(HasSubstr("_max of worker")));
+  EXPECT_THAT(refusal(four() + lane("p", "a", merges)), HasSubstr("a port's program"));
+  EXPECT_THAT(refusal(four(limits) + lane("a", "b", merges)), HasSubstr("in_flight_bytes_max"));
+  for (const char* bad : {"sends_max = 0\n", "sends_max = 1_000_001\n",
+                          "in_flight_bytes_max = 4095\n", "in_flight_bytes_max = \"2 TiB\"\n"}) {
+    EXPECT_THAT(refusal(four(bad)), HasSubstr("_max")) << bad;
+  }
+}
+
 TEST_F(Topology, LanesAreOfSourcesAndPortsOrOfWorkersOrOfControl) {
   const std::string text = four("source = true\n") + lane("a", "b") + lane("b", "c") +
                            lane("p", "c") + lane("b", "c", "control = true\n");

@@ -60,6 +60,10 @@ const char* text_of(cell_kind kind) {
       return "growing_set";
     case cell_kind::vector_clock:
       return "vector_clock";
+    case cell_kind::waiting_update:
+      return "waiting_update";
+    case cell_kind::waiting_list:
+      return "waiting_list";
   }
   return "unknown";
 }
@@ -81,6 +85,10 @@ nlohmann::json value_of(const segment& from, const snapshot& cut, std::size_t in
       }
       return out;
     }
+    case cell_kind::waiting_update:
+      return value[2] == 0 ? nlohmann::json() : nlohmann::json(value[0]);
+    case cell_kind::waiting_list:
+      return {};
     default:
       return value[0];
   }

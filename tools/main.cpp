@@ -138,7 +138,7 @@ int command(int argc, char** argv) {
 
   cyto::tools::quarantine_options held;
   auto* quarantine_verb = app.add_subcommand(
-      "quarantine", "Messages that were set aside because they kill their worker");
+      "quarantine", "Messages that were set aside: they kill their worker, or it refuses them");
   quarantine_verb->require_subcommand(1);
   for (const auto& [action, text] : std::initializer_list<std::pair<const char*, const char*>>{
            {"list", "List them: [NAME]"},

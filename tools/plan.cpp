@@ -69,6 +69,19 @@ nlohmann::ordered_json worker_json(const worker_spec& spec) {
   out["spin_us"] = spec.spin_us;
   out["cpus"] = spec.cpus;
   out["verify"] = text_of(spec.verify);
+  if (spec.sends_max != 0) out["sends_max"] = spec.sends_max;
+  if (spec.in_flight_bytes_max != 0) out["in_flight_bytes_max"] = spec.in_flight_bytes_max;
+  return out;
+}
+
+std::string limits(const nlohmann::ordered_json& worker) {
+  std::string out;
+  if (worker.contains("sends_max")) {
+    out += fmt::format(", {} sends a message", worker["sends_max"].get<unsigned>());
+  }
+  if (worker.contains("in_flight_bytes_max")) {
+    out += ", " + bytes_text(worker["in_flight_bytes_max"].get<std::uint64_t>()) + " in flight";
+  }
   return out;
 }
 
@@ -154,7 +167,7 @@ int plan(const run_options& options) {
                is_plain  ? "a plain program"
                : is_port ? "a port: nothing is started"
                          : each["wait"].get<std::string>(),
-               is_worker ? each["verify"].get<std::string>() : "");
+               (is_worker ? each["verify"].get<std::string>() : "") + limits(each));
   }
   fmt::print("{:<36} {:>7} {:>20} {:>20}  {}\n", "LANE", "COUNT", "EACH", "LARGEST MESSAGE",
              "WHEN FULL");

@@ -39,6 +39,14 @@ std::string hex_of(std::span<const std::byte> bytes) {
 
 namespace {
 
+// Why it was set aside: what it was refused for, or how its reader ended.
+std::string end_of(const quarantined& of) {
+  if (of.refused == 0) return exit_text(static_cast<int>(of.status));
+  const std::uint32_t known = std::min<std::uint32_t>(
+      of.refused, static_cast<std::uint32_t>(update_refusal::unknown_function) + 1);
+  return "refused: " + std::string(to_string(static_cast<update_refusal>(known)));
+}
+
 // By how a message went round: from where its last receiver had it before. Empty: it did not, or
 // the beginning of that is forgotten.
 std::string cycle_in(const std::vector<std::string>& route) {
@@ -82,7 +90,7 @@ nlohmann::json quarantine_report(const segment& from) {
                      {"position", each.position},
                      {"stamp", each.stamp},
                      {"deaths", each.deaths},
-                     {"last_end", exit_text(static_cast<int>(each.status))},
+                     {"last_end", end_of(each)},
                      {"age_ms", (now - std::min(now, each.at_ns)) / 1'000'000},
                      {"hex", hex_of(each.bytes)}});
     }
@@ -102,6 +110,8 @@ const char* text_of(full_policy which) {
       return "nack";
     case full_policy::drop_oldest:
       return "drop_oldest";
+    case full_policy::coalesce:
+      return "coalesce";
   }
   return "unknown";
 }
@@ -175,7 +185,9 @@ nlohmann::json audit_report(const segment& from) {
                      {"hops_max", hops_json(lane.hops_max)},
                      {"over_hops", lane.over_hops},
                      {"no_room", lane.no_room},
-                     {"refused", lane.refused}});
+                     {"refused", lane.refused},
+                     {"waiting", lane.waiting},
+                     {"coalesced", lane.coalesced}});
   }
   return {{"name", std::string(from.name())}, {"ok", ok}, {"lanes", std::move(lanes)}};
 }
@@ -186,7 +198,8 @@ nlohmann::json undelivered_report(const segment& from) {
     const std::uint32_t reader_slot = from.goal_of(from.lane(i)).reader_slot;
     if ((from.slot(reader_slot).flags & slot_is_port) == 0) continue;
     const lane_status lane = lane_of(from, i);
-    if (lane.in_flight != 0) out.push_back({{"lane", lane.name}, {"messages", lane.in_flight}});
+    const std::uint64_t left = lane.in_flight + lane.waiting;
+    if (left != 0) out.push_back({{"lane", lane.name}, {"messages", left}});
   }
   return out;
 }

@@ -25,6 +25,15 @@ std::string not_sent(const nlohmann::json& lane) {
   return out;
 }
 
+// What a lane that coalesces has not sent yet, and what it has merged.
+std::string merged(const nlohmann::json& lane) {
+  const auto waiting = lane["waiting"].get<std::uint64_t>();
+  const auto coalesced = lane["coalesced"].get<std::uint64_t>();
+  return waiting + coalesced == 0
+             ? std::string()
+             : fmt::format("; updates waiting: {}, coalesced: {}", waiting, coalesced);
+}
+
 }  // namespace
 
 std::string the_system(const std::string& name) {
@@ -68,7 +77,7 @@ int status(const std::string& name, bool as_json) {
                (each["fenced"].get<bool>()      ? "   FENCED"
                 : !each["balanced"].get<bool>() ? "   BROKEN"
                                                 : "") +
-                   not_sent(each));
+                   not_sent(each) + merged(each));
   }
   return 0;
 }

@@ -93,6 +93,7 @@ std::string table_of(const segment& from, const std::string& group) {
   for (std::uint32_t slot = 0; slot < from.slot_count(); ++slot) {
     if (group != from.slot(slot).group) continue;
     each_cell(from, slot, [&](const cell_view& cell) {
+      if (cell.kind >= static_cast<std::uint32_t>(cell_kind::waiting_update)) return;
       const bool is_last_writer = cell.kind == static_cast<std::uint32_t>(cell_kind::last_writer);
       rows.push_back(
           {is_last_writer ? cell.value[1] : cell.value[0], names.size(), cell.name.size()});

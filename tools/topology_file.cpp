@@ -17,6 +17,8 @@
 namespace cyto::tools {
 namespace {
 
+constexpr std::uint64_t in_flight_bytes_max = std::uint64_t{1} << 40;
+
 class reader : private topology_values {
  public:
   explicit reader(const topology_request& request) : topology_values(request), request_(request) {}
@@ -153,12 +155,37 @@ class reader : private topology_values {
 
   worker_spec read_worker(const toml::table& at) {
     only(at, "[[worker]]",
-         {"name",           "program",       "count",           "count_max",   "source",
-          "plain",          "arguments",     "settings",        "cells_bytes", "quarantine_bytes",
-          "supervisor",     "restart",       "significant",     "shutdown_ms", "wait_ready",
-          "ready_ms",       "stall_ms",      "on_stall",        "success",     "prevent_restart",
-          "force_restart",  "wait",          "spin_us",         "cpus",        "verify",
-          "deferred_bytes", "update_weight", "external_weight", "reads"});
+         {"name",
+          "program",
+          "count",
+          "count_max",
+          "source",
+          "plain",
+          "arguments",
+          "settings",
+          "cells_bytes",
+          "quarantine_bytes",
+          "supervisor",
+          "restart",
+          "significant",
+          "shutdown_ms",
+          "wait_ready",
+          "ready_ms",
+          "stall_ms",
+          "on_stall",
+          "success",
+          "prevent_restart",
+          "force_restart",
+          "wait",
+          "spin_us",
+          "cpus",
+          "verify",
+          "deferred_bytes",
+          "update_weight",
+          "external_weight",
+          "reads",
+          "sends_max",
+          "in_flight_bytes_max"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
@@ -215,6 +242,18 @@ class reader : private topology_values {
     out.update_weight = number(at, "update_weight", 0, 1, 1'000);
     out.external_weight = number(at, "external_weight", 0, 1, 1'000);
     out.reads = texts(at, "reads");
+    out.sends_max = number(at, "sends_max", 0, 1, 1'000'000);
+    std::string in_flight_origin = "in_flight_bytes_max";
+    out.in_flight_bytes_max = bytes(at, "in_flight_bytes_max", 0, in_flight_origin);
+    if (at.contains("in_flight_bytes_max") && (out.in_flight_bytes_max < lane_bytes_min ||
+                                               out.in_flight_bytes_max > in_flight_bytes_max)) {
+      refuse(
+          at,
+          in_flight_origin + " of worker " + out.name + " is " +
+              bytes_text(out.in_flight_bytes_max),
+          bytes_text(lane_bytes_min) + " to " + bytes_text(in_flight_bytes_max) + " are possible",
+          "change it, or leave it out");
+    }
     out.deferred_bytes = bytes(at, "deferred_bytes", 0, out.deferred_origin);
     out.deferred_origin = remedy(out.deferred_origin);
     return out;
@@ -263,7 +302,8 @@ class reader : private topology_values {
                                        {"refuse", full_policy::refuse},
                                        {"drop_newest", full_policy::drop_newest},
                                        {"nack", full_policy::nack},
-                                       {"drop_oldest", full_policy::drop_oldest}});
+                                       {"drop_oldest", full_policy::drop_oldest},
+                                       {"coalesce", full_policy::coalesce}});
     out.held_bytes = bytes(at, "held_bytes", 0, out.held_origin);
     out.held_origin = remedy(out.held_origin);
     out.is_control = yes(at, "control");

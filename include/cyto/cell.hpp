@@ -51,7 +51,9 @@ enum class cell_kind : std::uint32_t {
   minimum,
   last_writer,
   growing_set,
-  vector_clock
+  vector_clock,
+  waiting_update,  // This and the next: update.hpp.
+  waiting_list
 };
 
 struct cell_record {
@@ -94,6 +96,9 @@ class cell_store {
     return Kind(*this, find_or_make(name, Kind::kind));
   }
 
+  // Where the cell of that name is, and its kind; 0 if there is none.
+  [[nodiscard]] std::uint64_t find(std::string_view name, cell_kind& kind) const noexcept;
+
   // --- for the kinds ------------------------------------------------------------------------
   [[nodiscard]] cell_value load(std::uint64_t cell) const noexcept;
   // What the last committed turn left, whatever this one has done.
@@ -125,6 +130,7 @@ class cell_store {
 
  private:
   std::uint64_t find_or_make(std::string_view name, cell_kind kind);
+  [[nodiscard]] std::uint64_t find_named(std::string_view name, std::uint64_t hash) const noexcept;
   std::uint64_t make(std::string_view name, cell_kind kind, std::uint64_t hash);
   bool grow(root_word index, std::uint64_t count) noexcept;
   bool put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept;

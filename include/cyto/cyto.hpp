@@ -28,6 +28,7 @@
 #include "cyto/cell.hpp"        // values that merge
 #include "cyto/snapshot.hpp"    // cells of many workers at one time
 #include "cyto/quarantine.hpp"  // messages that kill
+#include "cyto/update.hpp"      // changes of other workers' cells
 #include "cyto/port.hpp"        // a place in a system for a thread of any program
 #include "cyto/pair.hpp"        // two programs that share a lane by name
 #include "cyto/shared_port.hpp" // many threads before one port

@@ -95,6 +95,7 @@ class lane_writer {
   // Where the next record will stand.
   [[nodiscard]] std::uint64_t position() const noexcept { return write_; }
   [[nodiscard]] std::uint32_t staged() const noexcept { return staged_; }
+  [[nodiscard]] std::uint64_t staged_ring_bytes() const noexcept { return write_ - committed_; }
   // Bytes of room with which this turn could have staged the record last refused as `full`.
   [[nodiscard]] std::uint64_t room_wanted() const noexcept {
     return write_ - committed_ + refused_ + line_bytes;

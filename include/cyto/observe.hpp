@@ -78,6 +78,10 @@ struct lane_status {
   std::uint64_t over_hops = 0;
   std::uint64_t no_room = 0;
   std::uint64_t refused = 0;
+  // On a lane that coalesces: updates that wait in its writer's cells, accepted by no lane yet; and
+  // how many have been merged into others that waited, ever.
+  std::uint64_t waiting = 0;
+  std::uint64_t coalesced = 0;
   bool settled = false;
   bool fenced = false;
   bool balanced = false;  // accepted == delivered + dropped + in flight
@@ -89,8 +93,8 @@ lane_status lane_of(const segment& from, std::uint32_t index);
 // Whether every source has said all, or, in a system that drains, was told to stop.
 bool sources_have_ended(const segment& from);
 bool is_quiet(const segment& from);
-// Whether messages wait for that slot, or it has asked to be told of room, or it is a source that
-// has not said all.
+// Whether messages wait for that slot, or its updates wait for room, or it has asked to be told of
+// room, or it is a source that has not said all.
 bool has_work(const segment& from, std::uint32_t slot_index);
 // By slot: whether messages wait for it, or it has asked to be told of room.
 std::vector<bool> readers_with_work(const segment& from);

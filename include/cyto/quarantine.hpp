@@ -52,7 +52,7 @@ enum class errand_answer : std::uint32_t {
   done,    // Handled, or dropped.
   killed,  // The message has killed its worker again and is still there.
   absent,  // There is no message of that number.
-  unknown  // No handler takes it, or its bytes do not verify; it is still there.
+  unknown  // Nobody takes it: no handler, no sound bytes, an update refused; it is still there.
 };
 
 struct quarantined_record {
@@ -66,9 +66,9 @@ struct quarantined_record {
   std::uint32_t input;  // Which input lane of the worker.
   std::uint32_t writer_slot;
   std::uint32_t deaths;
-  std::uint32_t status;  // Wait status of the last death.
-  std::uint32_t unused;
-  char type[64];  // As far as it goes; ends in zero.
+  std::uint32_t status;   // Wait status of the last death.
+  std::uint32_t refused;  // Not 0: an update_refusal (update.hpp), and not a death.
+  char type[64];          // As far as it goes; ends in zero.
 };
 static_assert(sizeof(quarantined_record) == 2 * line_bytes);
 
@@ -90,7 +90,7 @@ class quarantine {
   // Sets the front of that lane aside, as part of the turn. Throws when there is no room, naming
   // the key to raise; nothing has changed then.
   void set_aside(turn_input& from, const message_view& message, std::string_view type,
-                 const std::string& key);
+                 const std::string& key, std::uint32_t refused = 0);
 
   // --- errands -------------------------------------------------------------------------------
   [[nodiscard]] bool has_errand() const noexcept {

@@ -112,7 +112,8 @@ enum class full_policy : std::uint32_t {
   refuse,       // The sender is told and goes on; nothing is sent.
   drop_newest,  // The same, and it is counted as dropped.
   nack,         // The same, and who made it necessary is told to be slower: worker.hpp, W5.
-  drop_oldest   // It is held until there is; if all that is held has no room, the oldest goes.
+  drop_oldest,  // It is held until there is; if all that is held has no room, the oldest goes.
+  coalesce      // An update waits in cells of its sender, merged with others: update.hpp.
 };
 
 inline constexpr std::uint32_t hops_unlimited = 255;
@@ -152,8 +153,10 @@ static_assert(sizeof(input_line) == 2 * line_bytes);
 struct output_line {
   alignas(line_bytes) versioned<3> sent;  // {write position, accepted, payload bytes accepted}
   alignas(line_bytes) versioned<3> lost;  // Never in the ring: {over hops_max, no room, refused}
+  // Not yet in the ring: {updates that wait in cells, updates merged into such ones, free}
+  alignas(line_bytes) versioned<3> merged;
 };
-static_assert(sizeof(output_line) == 2 * line_bytes);
+static_assert(sizeof(output_line) == 3 * line_bytes);
 
 // What a source has to say of its end: nothing; that it has said all; that it was told to stop.
 enum class source_end : std::uint32_t { none, finished, drained };

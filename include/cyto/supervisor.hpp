@@ -104,6 +104,11 @@ struct worker_spec : child_spec {
   // 1,000; 0 and 0: in the order of their stamps, unless a control lane leads to it.
   std::uint32_t update_weight = 0;
   std::uint32_t external_weight = 0;
+  // To how many others one message leads at most, 1 to 1,000,000; 0: any number.
+  std::uint32_t sends_max = 0;
+  // Bytes of what it has sent that lie in its lanes at most, those of control left out: what would
+  // be more finds no room. 4 KiB to 2^40; 0: what its lanes hold.
+  std::uint64_t in_flight_bytes_max = 0;
   std::vector<std::string> reads;  // Groups whose cells its handlers look at.
   // Of what it defers while it waits for room, if it is part of a cycle: a power of two, at least
   // twice the largest lane that leads to it. 0: four times that.

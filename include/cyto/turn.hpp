@@ -68,6 +68,7 @@ struct turn_output {
   std::uint32_t reader_slot;
   std::uint32_t index;  // Which output of its turn.
   lane_losses losses;
+  account merged{};  // Of output_line.
   lane_purpose purpose = lane_purpose::updates;
   full_policy policy = full_policy::defer;
   std::uint32_t lane_hops_max = hops_unlimited;
@@ -147,10 +148,12 @@ inline constexpr std::size_t root_pending = 6;
 // Why a turn cannot commit as it stands.
 enum class turn_fault : std::uint8_t {
   none,
-  lane_full,     // Waits for its reader.
-  lane_too_big,  // Cannot ever fit.
-  cells_full,    // The worker's arena is used up.
-  list_full,     // More changed cells than the list holds: try fewer messages a turn.
+  lane_full,          // Waits for its reader.
+  lane_too_big,       // Cannot ever fit.
+  cells_full,         // The worker's arena is used up.
+  list_full,          // More changed cells than the list holds: try fewer messages a turn.
+  too_many_sends,     // One message led to more than sends_max others.
+  in_flight_too_big,  // What the turn sends alone is more than in_flight_bytes_max.
 };
 
 class turn {
@@ -285,11 +288,49 @@ class turn {
     from.of->touch(from);
     from.lane.take(message);
   }
+  // One message leads to so many others at most, copies to several lanes counted each; and so many
+  // bytes of what this slot has sent lie in its lanes at most, those of control left out.
+  void limit_sends(std::uint32_t sends_max) noexcept {
+    sends_max_ = sends_max;
+    is_limited_ = true;
+  }
+  void limit_in_flight(std::uint64_t bytes) noexcept {
+    in_flight_max_ = bytes;
+    is_limited_ = true;
+  }
+  // A lane coalesces (update.hpp).
+  void keep_behind_waiting() noexcept { is_limited_ = true; }
   // Changes a record that is part of the turn; of an output, or of the slot.
   void set(account& which, const account::values& to) noexcept {
     if (!which.has_changed()) changed_accounts_.push_back(&which);
     which.set(to);
   }
+  // Whether a message of that kind, sent now, would have made too many hops.
+  [[nodiscard]] bool is_too_far(const turn_output& to, std::uint32_t kind) const noexcept {
+    return hops_ > to.hops_max && is_over(to, kind);
+  }
+  // While it lives, what is sent was accepted before: it has made the hops it had then, and is
+  // not of those that the message in hand leads to.
+  class resending {
+   public:
+    resending(turn& of, std::uint8_t hops) noexcept : of_(&of), hops_(of.hops_) {
+      of.hops_ = hops;
+      of.is_resending_ = true;
+    }
+    resending(const resending&) = delete;
+    resending& operator=(const resending&) = delete;
+    ~resending() {
+      of_->hops_ = hops_;
+      of_->is_resending_ = false;
+    }
+
+   private:
+    turn* of_;
+    std::uint8_t hops_;
+  };
+  // Whether the message in hand may lead to another one of so many bytes, which it counts; 0: of
+  // none for now.
+  status admit(turn_output& to, std::uint64_t bytes) noexcept;
 
   // The slot's lane for what it defers, if it has one; and the oldest message there.
   [[nodiscard]] turn_input* deferred() const noexcept { return deferred_; }
@@ -317,6 +358,7 @@ class turn {
     clock_.see(monotonic_ns() / clock_tick_ns);
     message_stamp_ = 0;
     hops_ = 0;
+    sends_ = 0;
     again_ = false;
     is_too_fast_ = false;
   }
@@ -364,6 +406,7 @@ class turn {
     clock_.see(message.stamp);
     message_stamp_ = message.stamp;
     hops_ = static_cast<std::uint8_t>(message.hops + (message.hops != 255 ? 1 : 0));
+    sends_ = 0;
     again_ = false;
   }
   void touch(turn_output& to) {
@@ -374,6 +417,9 @@ class turn {
   status send_built(turn_output& to, std::uint32_t kind) noexcept {
     if (hops_ > to.hops_max && is_over(to, kind)) [[unlikely]] {
       return bury(to, builder_->data(), builder_->size(), kind);
+    }
+    if (is_limited_) [[unlikely]] {
+      if (const status may = admit(to, builder_->size()); may != status::ok) return may;
     }
     const std::uint64_t position = to.lane.position();
     const status sent = has_held(to) ? status::full : builder_->end(kind, hops_);
@@ -402,6 +448,7 @@ class turn {
   status hold(turn_output& to, const unsent& message) noexcept;
   void drop_held(turn_output& to, std::uint64_t ring_bytes) noexcept;
   status push_back(turn_output& to) noexcept;
+  status admit_in_flight(turn_output& to, std::uint64_t length) noexcept;
   void count_dead(const turn_output& to, std::uint32_t kind) noexcept;
   [[nodiscard]] bool is_over(const turn_output& to, std::uint32_t kind) const noexcept;
   status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
@@ -442,9 +489,14 @@ class turn {
   bool again_ = false;
   bool keeps_space_ = false;
   bool is_too_fast_ = false;
+  bool is_limited_ = false;  // Whether admit() has something to say.
+  bool is_resending_ = false;
   std::uint64_t listed_ = 0;
   std::uint64_t message_stamp_ = 0;
   std::uint8_t hops_ = 0;
+  std::uint32_t sends_ = 0;  // What the message in hand has led to, if that is limited.
+  std::uint32_t sends_max_ = ~std::uint32_t{0};
+  std::uint64_t in_flight_max_ = ~std::uint64_t{0};
   turn_fault fault_ = turn_fault::none;
   turn_output* fault_lane_ = nullptr;
   std::uint64_t fault_bytes_ = 0;

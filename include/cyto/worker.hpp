@@ -61,6 +61,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,6 +70,7 @@
 #include "cyto/port.hpp"
 #include "cyto/rate_control.hpp"
 #include "cyto/schema.hpp"
+#include "cyto/update.hpp"
 
 namespace cyto {
 
@@ -128,6 +130,10 @@ class worker {
           return message != nullptr;
         });
   }
+  // From now on this worker applies the updates that it is sent (update.hpp), each in its turn. One
+  // that it refuses is set aside, as what has killed is: `cyto quarantine` shows it, with the
+  // reason. Valid as long as the worker.
+  accepted_updates& accept_updates();
   // Messages of type T that this worker sends have made at most so many hops, whatever their lane
   // says (hops_max of the topology); 255: any number. See turn::hops().
   template <class T>
@@ -187,7 +193,11 @@ class worker {
   bool handle_believing(handler_entry& by, const message_view& view, const turn_input* from);
   void shut(turn_input& lane, const message_view& view);
   bool run_turn();
-  void set_aside(turn_input& from, const message_view& view);
+  void set_aside(turn_input& from, const message_view& view,
+                 update_refusal why = update_refusal::none);
+  void refuse_update(turn_input& from, const message_view& view, std::size_t handled);
+  [[nodiscard]] bool may_send_waiting() const noexcept;
+  bool send_waiting();
   bool run_errand();
   void retry(std::uint64_t number);
   bool produce_turn();
@@ -232,6 +242,9 @@ class worker {
   std::vector<room_request> asked_;    // By the turn in progress.
   std::vector<room_request> waiting_;  // By turns that have committed.
   bool source_waits_ = false;          // For one of these to be called.
+  std::unique_ptr<accepted_updates> updates_;
+  update_refusal refused_ = update_refusal::none;  // What the handler of updates has said.
+  std::vector<turn_output*> coalescing_;
   std::size_t batch_max_ = 256;
   // Of the next turn: one message at first, so that a successor is soon seen to go on; twice as
   // many after each turn, fewer after one that was too large.

@@ -2,6 +2,7 @@
 // to its last byte.
 #include <array>
 
+#include "cell_update_generated.h"
 #include "closure_generated.h"
 #include "cyto/message.hpp"
 #include "fuzz/input.hpp"
@@ -27,6 +28,12 @@ void read_text(const flatbuffers::String* text) {
 void read_message(const Update& message) {
   read_vector(message.cell());
   read_vector(message.value());
+}
+void read_message(const CellUpdate& message) {
+  keep(message.law() + message.amount() + message.stamp() + message.writer());
+  read_vector(message.cell());
+  read_vector(message.function());
+  read_vector(message.argument());
 }
 void read_message(const revdeps::Stanza& message) { read_vector(message.text()); }
 void read_message(const hello::Tick& message) {
@@ -201,6 +208,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 14:
       open_as<closure::Missing>(view);
+      break;
+    case 15:
+      open_as<CellUpdate>(view);
       break;
     default:
       open_as<tree::Aligned>(view);
