@@ -12,8 +12,9 @@ constexpr std::uint64_t lane_bytes = 64 << 10;
 
 // Both ends of a lane in one process.
 struct both_ends {
-  explicit both_ends(std::uint64_t bytes = lane_bytes, std::uint32_t silent = 0)
-      : where(make_system(bytes, silent)), near(where, true), far(where, false) {}
+  explicit both_ends(std::uint64_t bytes = lane_bytes, std::uint32_t silent = 0,
+                     bool is_traced = false)
+      : where(make_system(bytes, silent, is_traced)), near(where, true), far(where, false) {}
   segment where;
   player_slot near;
   player_slot far;
@@ -45,9 +46,9 @@ void lane_record(benchmark::State& state) {
 BENCHMARK(lane_record);
 
 // The whole turn: take, change a cell, send, commit; on both sides, so halve it.
-template <class Message>
+template <class Message, bool is_traced = false>
 void two_turns(benchmark::State& state) {
-  both_ends ends;
+  both_ends ends(lane_bytes, 0, is_traced);
   Message message(static_cast<std::size_t>(state.range(0)));
   message_view view;
   std::uint64_t number = 0;
@@ -70,6 +71,8 @@ void two_turns(benchmark::State& state) {
   }
 }
 BENCHMARK(two_turns<raw_message>)->Arg(48)->Arg(248)->Arg(1024);
+// While somebody traces.
+BENCHMARK(two_turns<raw_message, true>)->Arg(48);
 BENCHMARK(two_turns<built56>)->Arg(56);
 BENCHMARK(two_turns<built248>)->Arg(248);
 BENCHMARK(two_turns<built_words>)->Arg(1024)->Arg(64 << 10);

@@ -224,6 +224,7 @@ void port_end::wait(time_limit at_most) noexcept {
       [this](milliseconds left) {
         if (order() == system_phase::stopping) return;
         const auto slept = std::chrono::nanoseconds(std::min(left, sleep_at_most));
+        place().the_turn().the_recorder().rest();
         place().bell().wait(static_cast<std::uint64_t>(slept.count()));
       });
   if (!found) arm(order_seen);
@@ -259,6 +260,7 @@ void port_end::sleep_until(time_limit at_most, const Done& done) noexcept {
   doorbell& bell = place().bell();
   bell.prepare();
   const auto slept = std::chrono::nanoseconds(std::min(milliseconds(at_most.ms()), sleep_at_most));
+  place().the_turn().the_recorder().rest();
   if (!done()) bell.wait(static_cast<std::uint64_t>(slept.count()));
   bell.cancel();
 }

@@ -63,25 +63,38 @@ void recorder::trace_into(std::span<flight_event> ring, const word<std::uint32_t
   static_cast<void>(follow());
 }
 
-std::uint64_t recorder::follow_period() noexcept {
-  const std::uint32_t now = period_->observe();
+std::uint64_t recorder::follow_period(std::uint32_t now) noexcept {
   if (now % 2 == 0) {
     off_ = now;
+    on_ = 0;
     ring_ = small_;
     mask_ = flight_events - 1;
     return 0;
   }
+  on_ = now;
   ring_ = traced_.data();
   mask_ = traced_.size() - 1;
   if (noted_->period.own() != now) {
     noted_->from.publish(last_ + 1);
     noted_->period.publish(now);  // E1
   }
-  // The lines of the next turn's events: whoever reads the ring may have them.
-  for (std::uint64_t ahead = 3; ahead <= 5; ahead += 2) {
-    expect_to_write(&ring_[(last_ + ahead) & mask_]);
+  expect_next_turn();
+  return ask_clock();
+}
+
+// Twice as many turns until the next time if these were quick, and none if one of them may have
+// been slow: it shall be seen which.
+std::uint64_t recorder::ask_clock() noexcept {
+  const std::uint64_t now = monotonic_ns();
+  const std::uint64_t passed = now - asked_ns_;
+  asked_ns_ = now;
+  if (passed < timed_apart_ns_min) {
+    untimed_ = std::min(2 * untimed_ + 1, untimed_turns_max);
+  } else if (passed > 4 * timed_apart_ns_min) {
+    untimed_ = 0;
   }
-  return monotonic_ns();
+  untimed_left_ = untimed_;
+  return now;
 }
 
 void keep_last_flights(flight_event (&to)[flight_events],

@@ -65,6 +65,7 @@ bool worker::look_on() noexcept {
       if (incoming.has_any()) return true;
       relax();
     }
+    slot_->the_turn().the_recorder().rest();
   } while (monotonic_ns() - began < spin_ns_);
   return false;
 }
@@ -84,7 +85,9 @@ void worker::sleep() {
     }
     if (never_sleeps_) return;
     slot_->own().parks.stage(slot_->own().parks.own() + 1);
-    slot_->the_turn().the_recorder().note(flight::sleeping, 0, 0, monotonic_ns());
+    recorder& flights = slot_->the_turn().the_recorder();
+    flights.note(flight::sleeping, 0, 0, monotonic_ns());
+    flights.rest();
     slot_->bell().wait(sleep_ns());
   }
   slot_->bell().cancel();

@@ -260,6 +260,11 @@ class Story : public testing::Test {
     }
     return out;
   }
+  static std::vector<std::uint64_t> ends(const traced_system& of, std::size_t slot) {
+    std::vector<std::uint64_t> out;
+    for (const traced_turn& each : of.workers[slot].turns) out.push_back(each.ended_ns);
+    return out;
+  }
   test::small_system system_;
   flights all_;
   std::uint64_t last_ = 0;
@@ -303,6 +308,38 @@ TEST_F(Story, AnAbortedTurnIsNotTold) {
   note(0, flight::sent, 0, 1, 9, 0);
   note(0, flight::committed, 0, 0, 7, 200);
   EXPECT_EQ(told(turns(), 0), "send 0; commit");
+}
+
+// The clock is asked for some turns only, while they are quick.
+TEST_F(Story, TurnsWithoutATimeEndSoonAfterTheOneBefore) {
+  note(0, flight::committed, 0, 0, 5, 1'000);
+  for (const std::uint64_t at : {0U, 0U, 0U, 3'000U, 0U, 0U, 0U, 900'000U, 0U}) {
+    note(0, flight::committed, 0, 0, 5 + last_, at);
+  }
+  note(0, flight::sleeping, 0, 0, 900'500);
+  note(0, flight::committed, 0, 0, 5 + last_, 950'000);
+  EXPECT_THAT(ends(turns(), 0),
+              testing::ElementsAre(1'500, 2'000, 2'500, 3'000,    // Evenly;
+                                   4'024, 5'048, 6'072, 900'000,  // the pause was after them;
+                                   900'250, 950'000));            // before it fell asleep.
+  note(0, flight::none, 0, 0, 1'000);
+  note(0, flight::committed, 0, 0, 2'000, 0);  // The end of a turn that is not there whole.
+  note(0, flight::committed, 0, 0, 2'001, 0);
+  note(0, flight::committed, 0, 0, 2'002, 2'000'000);
+  const auto after = ends(turns(), 0);
+  EXPECT_GT(after[10], 1'990'000U) << "what came after a gap is near what came next";
+}
+
+TEST_F(Story, ATurnWithoutATimeEndsAfterWhatItWasHandedWasThere) {
+  note(0, flight::committed, 0, 0, 5, 1'000);
+  note(0, flight::sent, 0, 1, 8, 0);
+  note(0, flight::committed, 0, 0, 6, 500'000);
+  note(1, flight::committed, 0, 0, 5, 1'000);
+  note(1, flight::taken, 0, 1, 0, 6);
+  note(1, flight::committed, 0, 0, 7);
+  note(1, flight::committed, 0, 0, 8, 600'000);
+  EXPECT_THAT(ends(turns(), 0), testing::ElementsAre(500'000));
+  EXPECT_THAT(ends(turns(), 1), testing::ElementsAre(500'000, 600'000));
 }
 
 TEST_F(Story, WhatComesAgainIsHandedOverOnce) {

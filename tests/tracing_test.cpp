@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "support/system.hpp"
+#include "support/watchdog.hpp"
 
 namespace cyto::test {
 namespace {
@@ -75,6 +76,30 @@ TEST(TracedRecorder, ASuccessorGoesOnInThePeriodOfItsPredecessor) {
   ASSERT_TRUE(read_flight(memory.large, 301, entry));
   EXPECT_EQ(entry.first, 301U);
   EXPECT_FALSE(read_flight(memory.large, 301 - 256, entry));
+}
+
+// How often the clock is asked is a matter of time; what may be relied on is not.
+TEST(TracedRecorder, WhileTurnsAreQuickTheClockIsNotAskedForEachAndAfterARestAtOnce) {
+  const watchdog guard(std::chrono::seconds(60), "clock");
+  rings memory;
+  recorder mine(memory.small);
+  mine.trace_into(memory.large, memory.period, memory.noted);
+  memory.period.publish(1);
+  std::uint64_t last = mine.follow();
+  EXPECT_NE(last, 0U);
+  std::uint32_t untimed = 0;
+  std::uint32_t longest = 0;
+  for (int i = 0; i < 100'000 || longest < untimed_turns_max; ++i) {
+    const std::uint64_t now = mine.follow();
+    untimed = now == 0 ? untimed + 1 : 0;
+    longest = std::max(longest, untimed);
+    ASSERT_LE(untimed, untimed_turns_max);
+    if (now == 0) continue;
+    EXPECT_GE(now, last);
+    last = now;
+  }
+  mine.rest();
+  EXPECT_NE(mine.follow(), 0U);
 }
 
 TEST(TracedRecorder, WhatADeathReportKeepsIsTheLastOfBothRings) {

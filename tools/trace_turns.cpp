@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "trace_times.hpp"
+
 namespace cyto::tools {
 namespace {
 
@@ -47,7 +49,7 @@ class turn_cutter {
  public:
   turn_cutter(const segment& where, std::uint32_t slot, std::vector<passed_unrecorded>& passed,
               traced_worker& out)
-      : passed_(&passed), out_(&out) {
+      : passed_(&passed), out_(&out), times_(out.turns) {
     for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
       const lane_entry& lane = where.lane(i);
       if (lane.reader_slot == slot) put(inputs_, lane.reader_index, i);
@@ -60,6 +62,7 @@ class turn_cutter {
   }
 
   void add(const flight_entry& event) {
+    times_.know(time_of(event));
     switch (event.what) {
       case flight::none:
         return lose(event);
@@ -104,6 +107,8 @@ class turn_cutter {
         return;
     }
   }
+  // Nothing more comes.
+  void end() { times_.end(); }
 
  private:
   struct place {
@@ -111,6 +116,20 @@ class turn_cutter {
     std::uint64_t position;
   };
 
+  // When it was noted; 0: it does not tell.
+  static std::uint64_t time_of(const flight_entry& event) {
+    switch (event.what) {
+      case flight::committed:
+      case flight::recovered:
+      case flight::started:
+      case flight::ended:
+        return event.second;
+      case flight::sleeping:
+        return event.first;
+      default:
+        return 0;
+    }
+  }
   static void put(std::vector<std::uint32_t>& to, std::uint32_t index, std::uint32_t lane) {
     if (to.size() <= index) to.resize(index + 1);
     to[index] = lane;
@@ -123,6 +142,7 @@ class turn_cutter {
   }
   void lose(const flight_entry& gap) {
     out_->missed += gap.first;
+    times_.lose();
     is_whole_ = false;
     has_ended_ = false;
     begin_turn();
@@ -182,7 +202,9 @@ class turn_cutter {
     turn.ended_ns = at_ns;
     turn.first_step = out_->steps.size();
     turn.step_count = open_.size();
+    turn.is_timed = at_ns != 0;
     turn.is_committed = is_committed;
+    if (!turn.is_timed) times_.miss();
     out_->steps.insert(out_->steps.end(), open_.begin(), open_.end());
     out_->turns.push_back(turn);
     begin_turn();
@@ -190,6 +212,7 @@ class turn_cutter {
 
   std::vector<passed_unrecorded>* passed_;
   traced_worker* out_;
+  untimed_turns times_;
   std::vector<std::uint32_t> inputs_;  // Lanes of the system.
   std::vector<std::uint32_t> outputs_;
   std::uint32_t defers_to_ = ~0U;                       // Which of the inputs is the slot's own.
@@ -214,88 +237,6 @@ std::uint64_t read_position_of(const segment& where, const lane_entry& lane) {
   return taken[0];
 }
 
-// When turns began, and their ends in an order that causes and effects allow: each was noted a
-// little after the commit, and others may have seen that sooner.
-class timing {
- public:
-  explicit timing(traced_system& of) : of_(&of) {
-    for (std::uint32_t slot = 0; slot < of.workers.size(); ++slot) {
-      for (std::size_t i = 0; i < of.workers[slot].turns.size(); ++i) {
-        if (of.workers[slot].turns[i].is_committed) order_.push_back({slot, i});
-      }
-    }
-    // Effects have larger stamps than their causes.
-    std::stable_sort(order_.begin(), order_.end(), [this](const place& a, const place& b) {
-      return turn_at(a).stamp < turn_at(b).stamp;
-    });
-    for (const place& each : order_) {
-      for (const traced_step& step : steps_at(each)) {
-        if (step.what == trace_what::send) senders_.push_back({step.lane, step.position, each});
-      }
-    }
-    std::sort(senders_.begin(), senders_.end(), [](const sender& a, const sender& b) {
-      return std::pair(a.lane, a.position) < std::pair(b.lane, b.position);
-    });
-  }
-
-  void settle() {
-    std::vector<std::uint64_t> next(of_->workers.size(), ~std::uint64_t{0});
-    for (std::size_t left = order_.size(); left > 0; --left) {
-      const place& each = order_[left - 1];
-      traced_turn& turn = turn_at(each);
-      turn.ended_ns = std::min(turn.ended_ns, next[each.slot]);
-      next[each.slot] = turn.ended_ns;
-      for_each_cause(each, [&](traced_turn& cause) {
-        cause.ended_ns = std::min(cause.ended_ns, turn.ended_ns);
-      });
-    }
-    std::vector<std::uint64_t> before(of_->workers.size(), 0);
-    for (const place& each : order_) {
-      traced_turn& turn = turn_at(each);
-      std::uint64_t first = ~std::uint64_t{0};  // What it was handed first was there by then.
-      for_each_cause(each,
-                     [&](const traced_turn& cause) { first = std::min(first, cause.ended_ns); });
-      if (first == ~std::uint64_t{0}) first = 0;
-      turn.began_ns = std::max({turn.began_ns, before[each.slot], first});
-      if (turn.began_ns == 0 || turn.began_ns > turn.ended_ns) turn.began_ns = turn.ended_ns;
-      before[each.slot] = turn.ended_ns;
-    }
-  }
-
- private:
-  struct place {
-    std::uint32_t slot;
-    std::size_t turn;
-  };
-  struct sender {
-    std::uint32_t lane;
-    std::uint64_t position;
-    place at;
-  };
-  [[nodiscard]] traced_turn& turn_at(const place& at) const {
-    return of_->workers[at.slot].turns[at.turn];
-  }
-  [[nodiscard]] std::span<const traced_step> steps_at(const place& at) const {
-    return of_->workers[at.slot].steps_of(turn_at(at));
-  }
-  template <class F>
-  void for_each_cause(const place& of, F visit) const {
-    for (const traced_step& step : steps_at(of)) {
-      if (step.what != trace_what::deliver) continue;
-      const auto at = std::lower_bound(
-          senders_.begin(), senders_.end(), step, [](const sender& a, const traced_step& b) {
-            return std::pair(a.lane, a.position) < std::pair(b.lane, b.position);
-          });
-      if (at == senders_.end() || at->lane != step.lane || at->position != step.position) continue;
-      visit(turn_at(at->at));
-    }
-  }
-
-  traced_system* of_;
-  std::vector<place> order_;
-  std::vector<sender> senders_;
-};
-
 }  // namespace
 
 std::string traced_system::message_name(const traced_step& step) const {
@@ -313,6 +254,7 @@ traced_system turns_of(const segment& where,
     worker.name = where.slot(slot).name;
     turn_cutter cut(where, slot, passed, worker);
     for (const flight_entry& each : flights[slot]) cut.add(each);
+    cut.end();
   }
   for (std::uint32_t i = 0; i < where.lane_count(); ++i) {
     const lane_entry& lane = where.lane(i);
@@ -333,7 +275,7 @@ traced_system turns_of(const segment& where,
     }
     worker.steps = std::move(kept);
   }
-  timing(out).settle();
+  settle_times(out);
   return out;
 }
 

@@ -30,6 +30,7 @@ struct traced_turn {
   std::uint64_t stamp = 0;
   std::uint64_t began_ns = 0;  // Monotonic; not before what it was handed was there.
   std::uint64_t ended_ns = 0;
+  bool is_timed = false;  // Else that was not noted, and follows from what is around it.
   std::size_t first_step = 0;
   std::size_t step_count = 0;
   bool is_committed = false;  // Else its worker has died in it, or has died without one.

@@ -56,7 +56,8 @@ enum class flight : std::uint32_t {
   started,    // detail: incarnation, first: process, second: monotonic ns
   taken,      // lane: of the inputs, detail: kind, first: position, second: stamp
   sent,       // lane: of the outputs, detail: kind, first: payload bytes, second: position
-  committed,  // detail: input + 1 of the message that comes again, first: stamp, second: ns or 0
+  committed,  // detail: input + 1 of the message that comes again, first: stamp, second: monotonic
+              // ns, or 0 where the clock was not asked
   aborted,    // detail: turn_fault
   sleeping,   // first: monotonic ns
   producing,
@@ -66,6 +67,11 @@ enum class flight : std::uint32_t {
   ended,      // second: monotonic ns
   deferred,   // lane: of the inputs, detail: kind, first: position, second: that where it waits
 };
+
+// While turns follow each other the clock is asked so often, since it costs as much as a third of a
+// small turn: not before `timed_apart_ns_min` have passed, and after so many turns at the latest.
+inline constexpr std::uint64_t timed_apart_ns_min = 2048;
+inline constexpr std::uint32_t untimed_turns_max = 31;
 
 struct flight_event {
   word<std::uint64_t> number;
@@ -120,10 +126,18 @@ class recorder {
   // what stands there. REQUIRES: the size of `ring` is a power of two.
   void trace_into(std::span<flight_event> ring, const word<std::uint32_t>& period,
                   trace_note& noted) noexcept;
-  // At the end of a turn, before that is noted: the time if somebody traces, else 0.
+  // At the end of a turn, before that is noted: the time if somebody traces and it is due, else 0.
   [[nodiscard]] std::uint64_t follow() noexcept {
-    return period_->observe() == off_ ? 0 : follow_period();
+    const std::uint32_t now = period_->observe();
+    if (now == off_) return 0;
+    if (now != on_ || untimed_left_ == 0) [[unlikely]]
+      return follow_period(now);
+    --untimed_left_;
+    expect_next_turn();
+    return 0;
   }
+  // There is nothing to do for a while: the time of the next turn is due.
+  void rest() noexcept { untimed_left_ = 0; }
   void note(flight what, std::uint32_t lane, std::uint32_t detail, std::uint64_t first,
             std::uint64_t second = 0) noexcept {
     flight_event& to = ring_[++last_ & mask_];
@@ -138,14 +152,24 @@ class recorder {
  private:
   static inline const word<std::uint32_t> never_traced{};
 
-  std::uint64_t follow_period() noexcept;
+  std::uint64_t follow_period(std::uint32_t now) noexcept;
+  std::uint64_t ask_clock() noexcept;
+  // The lines of the next turn's events: whoever reads the ring may have them.
+  void expect_next_turn() const noexcept {
+    expect_to_write(&ring_[(last_ + 3) & mask_]);
+    expect_to_write(&ring_[(last_ + 5) & mask_]);
+  }
 
   flight_event* small_;
   flight_event* ring_;  // Into which it notes now.
   std::uint64_t mask_;
   std::uint64_t last_ = 0;
   const word<std::uint32_t>* period_ = &never_traced;
-  std::uint32_t off_ = 0;  // What the board's word was when last nobody traced.
+  std::uint32_t off_ = 0;           // What the board's word was when last nobody traced.
+  std::uint32_t on_ = 0;            // And while somebody does; 0: nobody.
+  std::uint32_t untimed_left_ = 0;  // Turns that end before the clock is asked again,
+  std::uint32_t untimed_ = 0;       // and how many these were at first.
+  std::uint64_t asked_ns_ = 0;      // When it was asked last.
   std::span<flight_event> traced_;
   trace_note* noted_ = nullptr;
 };
