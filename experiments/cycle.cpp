@@ -98,13 +98,12 @@ result update_cycle(const request& asked) {
     out.rows.push_back(row);
     speed.lines[0].points.emplace_back(static_cast<double>(out.rows.size()),
                                        row["hops_per_s"].get<double>());
-    const auto apart = [&](const char* what, std::uint64_t value, std::uint64_t wanted) {
+    const auto equal = [&](const char* what, std::uint64_t value, std::uint64_t wanted) {
       out.checks.push_back({check_kind::law, fmt::format("{} ({})", what, each.name),
-                            static_cast<double>(std::max(value, wanted) - std::min(value, wanted)),
-                            true, 0, ""});
+                            static_cast<double>(apart(value, wanted)), true, 0, ""});
     };
-    apart("updates that did not end by their hops", ended, each.updates);
-    apart("hops too many or too few", hops, each.updates * hops_max);
+    equal("updates that did not end by their hops", ended, each.updates);
+    equal("hops too many or too few", hops, each.updates * hops_max);
     if (each.has_kills) {
       out.checks.push_back(
           {check_kind::law, "workers killed", static_cast<double>(found.kills), false, 1, ""});

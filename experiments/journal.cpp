@@ -142,8 +142,7 @@ void add_laws(result& to, const judged& of, const std::string& run) {
                          static_cast<double>(value), true, 0, ""});
   };
   add("findings", of.verdict.findings);
-  add("deliveries in which lanes and logs differ",
-      std::max(of.lanes_say, of.verdict.delivered) - std::min(of.lanes_say, of.verdict.delivered));
+  add("deliveries in which lanes and logs differ", apart(of.lanes_say, of.verdict.delivered));
   add("messages accepted and neither delivered nor dropped", of.unaccounted);
 }
 

@@ -2,43 +2,50 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
+#include <memory>
+#include <utility>
 
+#include "across/pinning.hpp"
 #include "experiments.hpp"
 
 namespace cyto::experiment {
 namespace {
 
-constexpr int passes = 5;
-constexpr std::uint64_t sender_per_s = 4'000;
+constexpr int rounds = 20;
+constexpr std::uint64_t sender_per_s = 8'000;
 constexpr std::uint64_t lane_bytes = 4096;  // Full soon: 64 items.
 constexpr double delay_s = 0.002;
+constexpr double settle_s = 0.02;  // Longer than the slow one's lane takes to fill.
 constexpr double look_every_s = 0.005;
 
-// What a lane does with what finds no room.
+// What a lane does with what finds no room. Each that there is has one line here.
 struct policy {
   const char* name;
-  std::function<void(lane_spec&)> apply;
+  full_policy full;
+  bool paces = false;  // Its sender's rate is limited, and falls.
 };
 
-const std::vector<policy>& policies() {
-  static const std::vector<policy> all = {
-      {"defer", [](lane_spec& lane) { lane.policy = full_policy::defer; }},
-      {"refuse", [](lane_spec& lane) { lane.policy = full_policy::refuse; }},
-      {"drop_newest", [](lane_spec& lane) { lane.policy = full_policy::drop_newest; }},
-      {"drop_oldest", [](lane_spec& lane) { lane.policy = full_policy::drop_oldest; }}};
-  return all;
-}
+constexpr policy policies[] = {{"defer", full_policy::defer},
+                               {"refuse", full_policy::refuse},
+                               {"drop_newest", full_policy::drop_newest},
+                               {"drop_oldest", full_policy::drop_oldest},
+                               {"nack", full_policy::nack, true}};
 
+// Who stands by has its cores for itself, if they are to be had, so that the kernel does not move
+// it about; the others take from these what they need.
 cast with_one_slow(const policy& by) {
   cast out;
-  out.add("sender", {{"role", "feed"}, {"per_s", std::to_string(sender_per_s)}});
+  out.add("sender", {{"role", "feed"},
+                     {by.paces ? "turns_per_s" : "per_s", std::to_string(sender_per_s)},
+                     {"awaits", "asleep"}});
   out.add("slow", {{"role", "taker"}, {"slow", "yes"}});
   out.add("quick", {{"role", "taker"}});
-  out.add("aside", {{"role", "feed"}});
-  out.add("bystander", {{"role", "taker"}});
-  by.apply(out.lane("sender", "slow", lane_bytes));
-  by.apply(out.lane("sender", "quick", lane_bytes));
+  const bench::cores where = bench::pinned_cores();
+  worker_spec& aside = out.add("aside", {{"role", "feed"}});
+  if (where.near >= 0) aside.cpus = {static_cast<std::uint32_t>(where.near)};
+  worker_spec& bystander = out.add("bystander", {{"role", "taker"}});
+  if (where.near >= 0) bystander.cpus = {static_cast<std::uint32_t>(where.far)};
+  for (const char* to : {"slow", "quick"}) out.lane("sender", to, lane_bytes).policy = by.full;
   out.lane("aside", "bystander");
   return out;
 }
@@ -91,18 +98,17 @@ stretch totals(const stage& on) {
 }
 
 struct played {
-  stretch usual;
-  stretch slowed;
-  std::vector<double> kept;  // Of each pass: the bystander's rate, through that of before.
-  series depth;
-  double usual_p99_us = 0;
-  double slowed_p99_us = 0;
-  std::uint64_t unaccounted = 0;
-  std::uint64_t offered = 0;    // By the sender.
-  std::uint64_t accounted = 0;  // Of these, by the lanes: accepted, refused or dropped.
+  const policy* by;
+  std::unique_ptr<stage> on;
+  stretch usual{};
+  stretch slowed{};
+  std::vector<double> kept{};  // Of each round: the bystander's rate, through that as usual.
+  series depth{};
+  double measured_s = 0;
 };
 
-stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
+stretch play(played& of, double seconds) {
+  stage& on = *of.on;
   const stretch before = totals(on);
   std::uint64_t deepest = 0;
   on.run_for(seconds, look_every_s, [&] {
@@ -110,8 +116,8 @@ stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
     const std::uint64_t waiting =
         lane.accepted - std::min(lane.accepted, lane.delivered) + held_for(on, "slow").in_flight;
     deepest = std::max(deepest, waiting);
-    depth.points.emplace_back(static_cast<double>(now_ns() - began_ns) * 1e-9,
-                              static_cast<double>(waiting));
+    const double passed_s = static_cast<double>(now_ns()) * 1e-9 - before.seconds;
+    of.depth.points.emplace_back(of.measured_s + passed_s, static_cast<double>(waiting));
   });
   stretch out = totals(on);
   out.seconds -= before.seconds;
@@ -121,38 +127,31 @@ stretch play(stage& on, double seconds, series& depth, std::uint64_t began_ns) {
   out.refused -= before.refused;
   out.dropped -= before.dropped;
   out.depth_max = deepest;
+  of.measured_s += out.seconds;
   return out;
 }
 
-played run_once(const policy& by, double seconds) {
-  stage on(with_one_slow(by), {});
-  played out;
-  out.depth.name = by.name;
-  on.run_for(seconds / 4);
-  const std::uint64_t began_ns = now_ns();
-  for (int pass = 0; pass < passes; ++pass) {
-    on.measure(1);
-    const stretch usual = play(on, seconds / passes, out.depth, began_ns);
-    on.measure(2);
-    on.slow_down(delay_s);
-    const stretch slowed = play(on, seconds / passes, out.depth, began_ns);
-    on.slow_down(0);
-    const double before = usual.per_s(&stretch::to_bystander);
-    if (before > 0) out.kept.push_back(slowed.per_s(&stretch::to_bystander) / before);
-    out.usual.add(usual);
-    out.slowed.add(slowed);
+// As usual and slow, or the other way round, so that what changes slowly falls on both alike.
+void play_round(played& of, double seconds, bool slow_first) {
+  of.on->pause(false);
+  stretch now[2];
+  for (const bool is_slow : {slow_first, !slow_first}) {
+    of.on->slow_down(is_slow ? delay_s : 0);
+    of.on->run_for(std::min(settle_s, seconds));
+    of.on->measure(is_slow ? 2 : 1);
+    now[is_slow ? 1 : 0] = play(of, seconds);
+    of.on->measure(0);
   }
-  on.measure(0);
-  on.finish();
-  out.unaccounted = on.unaccounted();
-  out.offered = on.cell("sender", "sent");
-  for (const char* to : {"slow", "quick"}) {
-    const lane_status lane = on.lane("sender", to);
-    out.accounted += lane.accepted + lane.refused + lane.no_room + held_for(on, to).dropped;
-  }
-  out.usual_p99_us = us(on.times("bystander", 1).quantile(0.99));
-  out.slowed_p99_us = us(on.times("bystander", 2).quantile(0.99));
-  return out;
+  of.on->slow_down(0);
+  of.on->pause(true);
+  const double before = now[0].per_s(&stretch::to_bystander);
+  if (before > 0) of.kept.push_back(now[1].per_s(&stretch::to_bystander) / before);
+  of.usual.add(now[0]);
+  of.slowed.add(now[1]);
+}
+
+double p99_us(const stage& on, std::uint64_t phase) {
+  return us(on.times("bystander", phase).quantile(0.99));
 }
 
 nlohmann::ordered_json row_of(const policy& by, const char* state, const stretch& of,
@@ -173,6 +172,7 @@ nlohmann::ordered_json row_of(const policy& by, const char* state, const stretch
 }  // namespace
 
 result one_slow_worker(const request& asked) {
+  const double seconds = asked.seconds / rounds;
   result out;
   out.number = 5;
   out.name = "one slow worker";
@@ -182,32 +182,46 @@ result one_slow_worker(const request& asked) {
   out.method = fmt::format(
       "A sender offers {} items a second, to a worker that takes {} ms for each while it is slow, "
       "and to a quick one, by turns, over lanes of {} bytes. Beside them a source sends as many as "
-      "go through to a bystander. Usual and slow by turns, {} times {} s each; what the bystander "
-      "loses is the median over these pairs.",
-      sender_per_s, delay_s * 1e3, lane_bytes, passes, asked.seconds / passes);
+      "go through to a bystander, each pinned to a core that the others use too. Policies by "
+      "turns, {} rounds; in each round {:.3g} s as usual and as long slow, each after {} ms "
+      "that do not count. What the bystander loses is the median over the rounds.",
+      sender_per_s, delay_s * 1e3, lane_bytes, rounds, seconds, settle_s * 1e3);
   out.columns = {{"policy", "full lane"},         {"worker", "worker is"},
                  {"to_slow_per_s", "it takes/s"}, {"to_quick_per_s", "quick one takes/s"},
                  {"depth_max", "waiting, most"},  {"refused", "refused"},
                  {"dropped", "dropped"},          {"bystander_per_s", "bystander takes/s"},
                  {"bystander_p99_us", "p99, us"}};
+  std::vector<played> all;
+  for (const policy& by : policies) {
+    all.push_back({&by, std::make_unique<stage>(with_one_slow(by), stage_options{})});
+    all.back().on->pause(true);
+    all.back().depth.name = by.name;
+  }
+  for (int round = 0; round < rounds; ++round) {
+    for (played& each : all) play_round(each, seconds, round % 2 != 0);
+  }
   plot depth{"waiting for the slow worker", "s", "messages", false, {}};
   std::uint64_t unaccounted = 0;
-  for (const policy& by : policies()) {
-    played found = run_once(by, asked.seconds);
-    out.rows.push_back(row_of(by, "as usual", found.usual, found.usual_p99_us));
-    out.rows.push_back(row_of(by, "slow", found.slowed, found.slowed_p99_us));
-    unaccounted += found.unaccounted;
+  for (played& each : all) {
+    const stage& on = *each.on;
+    each.on->finish();
+    unaccounted += on.unaccounted();
+    out.rows.push_back(row_of(*each.by, "as usual", each.usual, p99_us(on, 1)));
+    out.rows.push_back(row_of(*each.by, "slow", each.slowed, p99_us(on, 2)));
+    std::uint64_t accounted = 0;
+    for (const char* to : {"slow", "quick"}) {
+      const lane_status lane = on.lane("sender", to);
+      accounted += lane.accepted + lane.refused + lane.no_room + held_for(on, to).dropped;
+    }
     out.checks.push_back(
         {check_kind::law,
-         fmt::format("items offered, and items that lanes account for, apart ({})", by.name),
-         static_cast<double>(std::max(found.offered, found.accounted) -
-                             std::min(found.offered, found.accounted)),
-         true, 0, ""});
-    std::sort(found.kept.begin(), found.kept.end());
-    const double kept = found.kept.empty() ? 0 : found.kept[found.kept.size() / 2];
-    out.checks.push_back({check_kind::goal, fmt::format("what bystanders lose ({})", by.name),
+         fmt::format("items offered, and items that lanes account for, apart ({})", each.by->name),
+         static_cast<double>(apart(on.cell("sender", "sent"), accounted)), true, 0, ""});
+    std::sort(each.kept.begin(), each.kept.end());
+    const double kept = each.kept.empty() ? 0 : each.kept[each.kept.size() / 2];
+    out.checks.push_back({check_kind::goal, fmt::format("what bystanders lose ({})", each.by->name),
                           100 * (1 - kept), true, 5, "%"});
-    depth.lines.push_back(std::move(found.depth));
+    depth.lines.push_back(std::move(each.depth));
   }
   out.plots.push_back(std::move(depth));
   out.checks.push_back(nothing_lost(unaccounted));

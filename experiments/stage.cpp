@@ -76,7 +76,6 @@ lane_spec& cast::lane(const std::string& from, const std::string& to, std::uint6
 stage::stage(cast of, const stage_options& options)
     : told_(tally::make(static_cast<std::uint32_t>(of.of_.workers.size()), options.log_entries)),
       began_ns_(now_ns()),
-      give_up_ns_(began_ns_ + ns_of(options.limit_s)),
       options_(options),
       random_(options.seed) {
   of.of_.name = unused_name();
@@ -97,15 +96,16 @@ void stage::turn_around(int timeout_ms) {
   if (!system_->failure().empty()) throw std::runtime_error(system_->failure());
 }
 
-void stage::run_until(const std::function<bool()>& is_done, double every_s,
+void stage::run_until(const std::function<bool()>& is_done, double asked_s, double every_s,
                       const std::function<void()>& look) {
+  const std::uint64_t give_up_at = now_ns() + ns_of(asked_s + options_.limit_s);
   const bool kills = system_->is_ready() && options_.kill_every_s > 0;
   std::uint64_t kill_at = now_ns();
   std::uint64_t look_at = now_ns();
   system_->step();
   while (!is_done()) {
     const std::uint64_t now = now_ns();
-    if (now > give_up_ns_) throw std::runtime_error("it stood still, and was given up");
+    if (now > give_up_at) throw std::runtime_error("it stood still, and was given up");
     if (kills && now >= kill_at && system_->kills() < options_.kills_max) {
       system_->kill_one(random_());
       kill_at = now + ns_of(options_.kill_every_s);
@@ -120,7 +120,7 @@ void stage::run_until(const std::function<bool()>& is_done, double every_s,
 
 void stage::run_for(double seconds, double every_s, const std::function<void()>& look) {
   const std::uint64_t until = now_ns() + ns_of(seconds);
-  run_until([&] { return now_ns() >= until; }, every_s, look);
+  run_until([&] { return now_ns() >= until; }, seconds, every_s, look);
 }
 
 void stage::run_to_end() {
@@ -132,8 +132,7 @@ std::uint64_t stage::unaccounted() const {
   std::uint64_t out = 0;
   for (const lane_status& each : lanes_of(where())) {
     if (each.purpose == lane_purpose::dead_letters) continue;  // Kept, not taken.
-    const std::uint64_t over = each.delivered + each.dropped;
-    out += std::max(each.accepted, over) - std::min(each.accepted, over);
+    out += apart(each.accepted, each.delivered + each.dropped);
   }
   return out;
 }
@@ -147,6 +146,7 @@ std::uint64_t stage::delivered() const {
 }
 
 void stage::finish() {
+  pause(false);
   told_.the_orders().stopped.publish(1);
   run_to_end();
 }

@@ -42,7 +42,7 @@ class cast {
 
 struct stage_options {
   std::uint64_t log_entries = 0;  // For each worker.
-  double limit_s = 60;            // After which it stands still, and is given up.
+  double limit_s = 60;            // What takes so much longer than it was asked to is given up.
   // SIGKILL to one of the workers so often, at once for the first time; 0: to none.
   double kill_every_s = 0;
   // After so many no more, so that it comes to its end however slowly workers start.
@@ -62,6 +62,8 @@ class stage {
   void slow_down(double delay_s) {
     told_.the_orders().delay_ns.publish(static_cast<std::uint64_t>(delay_s * 1e9));
   }
+  // Feeds send nothing for now, or go on; they notice within some milliseconds.
+  void pause(bool on) { told_.the_orders().paused.publish(on ? 1 : 0); }
   // `look` is called every `every_s`.
   void run_for(double seconds, double every_s = 0, const std::function<void()>& look = {});
   // Tells sources to finish, and returns when all that was sent has been taken. The workers stand,
@@ -86,17 +88,18 @@ class stage {
 
  private:
   void turn_around(int timeout_ms);
-  void run_until(const std::function<bool()>& is_done, double every_s = 0,
+  void run_until(const std::function<bool()>& is_done, double asked_s = 0, double every_s = 0,
                  const std::function<void()>& look = {});
 
   tally told_;
   std::unique_ptr<supervisor> system_;
   std::uint64_t began_ns_;
-  std::uint64_t give_up_ns_;
   stage_options options_;
   std::mt19937_64 random_;
   double seconds_ = 0;
 };
+
+inline std::uint64_t apart(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; }
 
 // Where the workers' program stands; set once.
 void set_programs(const std::string& folder);

@@ -29,6 +29,7 @@ inline std::uint64_t now_ns() {
 struct orders {
   alignas(line_bytes) word<std::uint64_t> phase;  // 0: nothing is measured; else 1 to phases_max.
   word<std::uint64_t> stopped;                    // 1: sources finish.
+  word<std::uint64_t> paused;                     // 1: feeds send nothing for now.
   word<std::uint64_t> delay_ns;                   // What a slow worker sleeps for each message.
   word<std::uint64_t> runner_pid;                 // Who writes this, and starts the workers.
 };
