@@ -44,6 +44,22 @@ std::string check_text(const check& each) {
                      each.is_upper ? "at most" : "at least", number_text(each.bound), unit);
 }
 
+nlohmann::ordered_json json_of(const plot& of) {
+  // More than can be seen in a picture would only take room.
+  const auto seen = [](double value) { return std::stod(fmt::format("{:.4g}", value)); };
+  nlohmann::ordered_json out;
+  out["title"] = of.title;
+  out["x"] = of.x;
+  out["y"] = of.y;
+  out["log"] = of.is_log;
+  for (const series& line : of.lines) {
+    auto& points = out["lines"][line.name];
+    points = nlohmann::ordered_json::array();
+    for (const auto& [x, y] : line.points) points.push_back({seen(x), seen(y)});
+  }
+  return out;
+}
+
 // How many characters, not bytes.
 std::size_t width_of(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
@@ -128,6 +144,7 @@ nlohmann::ordered_json json_of(const result& of) {
   out["name"] = of.name;
   out["question"] = of.question;
   out["method"] = of.method;
+  for (const column& each : of.columns) out["columns"][each.key] = each.title;
   out["rows"] = of.rows;
   if (of.rows.empty()) out["rows"] = nlohmann::ordered_json::array();
   out["checks"] = nlohmann::ordered_json::array();
@@ -139,6 +156,8 @@ nlohmann::ordered_json json_of(const result& of) {
                              {"unit", each.unit},
                              {"ok", each.ok()}});
   }
+  out["plots"] = nlohmann::ordered_json::array();
+  for (const plot& each : of.plots) out["plots"].push_back(json_of(each));
   out["good"] = of.is_good();
   out["verdict"] = of.verdict();
   if (!of.failure.empty()) out["failure"] = of.failure;
