@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cyto/cyto.hpp>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "../revdeps/stanza_reader.hpp"
 #include "closure_generated.h"
@@ -111,17 +111,16 @@ class source {
 
   // One message for each resolver that owns some of the names.
   void send_provided(cyto::turn& turn, std::string_view by, std::string_view names) {
-    std::vector<std::string> shares(names.empty() ? 0 : resolvers_.size());
+    std::map<cyto::turn_output*, std::string> shares;
     while (!names.empty()) {
       const std::string_view name = closure::cut(names, ',');
-      std::string& share = shares[cyto::hash_bytes(name) % shares.size()];
+      std::string& share = shares[&owner_of(name)];
       share.append(share.empty() ? "" : ",").append(name);
     }
-    for (std::size_t i = 0; i < shares.size(); ++i) {
-      if (shares[i].empty()) continue;
-      turn.send<closure::Provided>(resolvers_.member(i), [&](flatbuffers::FlatBufferBuilder& fbb) {
+    for (const auto& each : shares) {
+      turn.send<closure::Provided>(*each.first, [&](flatbuffers::FlatBufferBuilder& fbb) {
         const auto by_bytes = closure::bytes_of(fbb, by);
-        return closure::CreateProvided(fbb, by_bytes, closure::bytes_of(fbb, shares[i]));
+        return closure::CreateProvided(fbb, by_bytes, closure::bytes_of(fbb, each.second));
       });
     }
   }

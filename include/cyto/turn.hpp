@@ -104,9 +104,13 @@ class output {
   [[nodiscard]] std::span<turn_output* const> all() const noexcept {
     return {members_.data(), members_.size()};
   }
-  // The member that owns `hash`; the same in every process, and whoever is absent.
+  // The member that owns the key, by rendezvous hashing over all members there can be; the same in
+  // every process, and whoever is absent. `hash` is any number that tells keys apart.
   [[nodiscard]] turn_output& by_key(std::uint64_t hash) const noexcept {
-    return *members_[hash % members_.size()];
+    return *members_[owner_of_key(hash, members_.size(), [](std::size_t) { return true; })];
+  }
+  [[nodiscard]] turn_output& by_key(std::string_view key) const noexcept {
+    return by_key(hash_bytes(key));
   }
   // The member with most room, as far as is known without looking at the readers' lines; looks if
   // even that one has less than half of its lane. One that is stopped, leaving or absent only if

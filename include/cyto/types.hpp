@@ -123,4 +123,31 @@ constexpr std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed = 
   return state ^ (state >> 29);
 }
 
+// How much the member of that number wants a key; whoever wants it most has it (rendezvous
+// hashing). Part of the layout as the hash is. It mixes, so `hash` may be any number that tells
+// keys apart. (The idea is splitmix64's.)
+constexpr std::uint64_t key_weight(std::uint64_t hash, std::uint64_t member) noexcept {
+  std::uint64_t state = hash + (member + 1) * 0x9e3779b97f4a7c15ULL;
+  state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  state = (state ^ (state >> 27)) * 0x94d049bb133111ebULL;
+  return state ^ (state >> 31);
+}
+
+// Which of `member_count` members has the key, of those for which takes_part(member) is true; 0 if
+// that is nobody. Who comes takes its share of the keys from each of the others, and who goes
+// leaves its own to them; no other key moves.
+template <class TakesPart>
+constexpr std::size_t owner_of_key(std::uint64_t hash, std::size_t member_count,
+                                   TakesPart takes_part) noexcept {
+  std::size_t owner = 0;
+  std::uint64_t most = 0;
+  for (std::size_t member = 0; member < member_count; ++member) {
+    const std::uint64_t weight = key_weight(hash, member);
+    if (weight < most || !takes_part(member)) continue;
+    owner = member;
+    most = weight;
+  }
+  return owner;
+}
+
 }  // namespace cyto
