@@ -84,6 +84,7 @@ void supervisor::state::begin() {
     set_phase(system_phase::running);
   } else {
     the_board().started_ns.publish(static_cast<std::uint64_t>(now));
+    begin_shares();
     for (std::uint32_t i = 0; i < children.size(); ++i) {
       if (!is_port(i) && where->slot(i).member < specs[i]->count) continue;
       stand(i, membership::absent);

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <new>
+#include <string>
 
 namespace cyto {
 namespace {
@@ -114,33 +115,43 @@ bool cell_store::put(root_word index, std::uint64_t hash, std::uint64_t target) 
   return false;
 }
 
-std::uint64_t cell_store::find_named(std::string_view name, std::uint64_t hash) const noexcept {
+std::uint64_t cell_store::find_or_make(std::string_view key, std::string_view name,
+                                       std::uint32_t kind) {
+  std::string both(key);
+  if (!name.empty()) both.append(1, ' ').append(name);
+  if (both.size() > cell_name_bytes_max) return make(both, kind, 0);  // Which refuses it.
+  return find_or_make(both, kind | static_cast<std::uint32_t>(key.size() + 1) << 8);
+}
+
+std::uint64_t cell_store::find_named(std::string_view name, std::uint64_t hash,
+                                     std::uint32_t kind) const noexcept {
   const std::uint64_t bytes = sizeof(cell_record) + name.size();
   return find(root_directory, hash, bytes, [&](std::uint64_t offset) {
     const auto& cell = at<cell_record>(offset);
-    return cell.hash == hash && cell.name_bytes == name.size() &&
-           std::memcmp(name_of(cell), name.data(), name.size()) == 0;
+    return cell.hash == hash && cell.name_bytes == name.size() && cell.kind >> 8 == kind >> 8 &&
+           std::memcmp(name_of(cell), name.data(), name.size()) == 0 &&
+           !(is_keyed(kind) && has_moved(load(offset)));
   });
 }
 
 std::uint64_t cell_store::find(std::string_view name, cell_kind& kind) const noexcept {
-  const std::uint64_t found = find_named(name, hash_bytes(name));
+  const std::uint64_t found = find_named(name, hash_bytes(name), 0);
   if (found != 0) kind = static_cast<cell_kind>(at<cell_record>(found).kind);
   return found;
 }
 
-std::uint64_t cell_store::find_or_make(std::string_view name, cell_kind kind) {
+std::uint64_t cell_store::find_or_make(std::string_view name, std::uint32_t kind) {
   const std::uint64_t hash = hash_bytes(name);
-  const std::uint64_t found = find_named(name, hash);
+  const std::uint64_t found = find_named(name, hash, kind);
   if (found == 0) return make(name, kind, hash);
-  if (at<cell_record>(found).kind == static_cast<std::uint32_t>(kind)) return found;
+  if (at<cell_record>(found).kind == kind) return found;
   throw error(error_code::bad_input, "cell '" + std::string(name.substr(0, 200)) + "'",
-              "it is of kind " + std::to_string(at<cell_record>(found).kind) +
-                  ", asked for as kind " + std::to_string(static_cast<std::uint32_t>(kind)),
+              "it is of kind " + std::to_string(at<cell_record>(found).kind & 0xffU) +
+                  ", asked for as kind " + std::to_string(kind & 0xffU),
               {}, "give the two cells two names");
 }
 
-std::uint64_t cell_store::make(std::string_view name, cell_kind kind, std::uint64_t hash) {
+std::uint64_t cell_store::make(std::string_view name, std::uint32_t kind, std::uint64_t hash) {
   if (name.size() > cell_name_bytes_max) {
     throw error(error_code::bad_input, "cell '" + std::string(name.substr(0, 60)) + "...'",
                 "its name has " + bytes_text(name.size()),
@@ -155,7 +166,7 @@ std::uint64_t cell_store::make(std::string_view name, cell_kind kind, std::uint6
   cell.value.seal(1, tag_void);
   cell.previous = turn_->root()[root_last_cell];
   cell.hash = hash;
-  cell.kind = static_cast<std::uint32_t>(kind);
+  cell.kind = kind;
   cell.name_bytes = static_cast<std::uint32_t>(name.size());
   std::memcpy(turn_->arena() + begin + sizeof(cell_record), name.data(), name.size());
   if (!turn_->touch_cell(begin)) return 0;

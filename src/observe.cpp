@@ -321,10 +321,13 @@ void each_cell(const segment& from, std::uint32_t slot_index,
     int tries = cell_tries;
     while (tries > 0 && !cell.value.read(own.commit, value, seen)) --tries;
     if (tries == 0) refuse_cells(from, slot_index);
-    visit(to, {{from.at<char>(entry.arena_offset + name_offset), name_bytes},
-               read_once(cell.kind),
-               {value[0], value[1], value[2]},
-               offset});
+    const std::uint32_t kind = read_once(cell.kind);
+    if (!is_keyed(kind) || !has_moved(value)) {
+      visit(to, {{from.at<char>(entry.arena_offset + name_offset), name_bytes},
+                 static_cast<std::uint32_t>(kind_in(kind)),
+                 {value[0], value[1], value[2]},
+                 offset});
+    }
     // Filled upward: links lead down, and the walk ends.
     if (previous >= offset) refuse_cells(from, slot_index);
     offset = previous;

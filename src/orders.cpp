@@ -58,7 +58,7 @@ bool supervisor::state::add_one(std::uint32_t& slot, instant now) {
 }
 
 bool supervisor::state::remove_one(std::uint32_t slot) {
-  if (specs[slot]->is_source) return false;
+  if (specs[slot]->is_source || (is_partitioned(slot) && !has_heir(slot))) return false;
   stand(slot, membership::leaving);
   return true;
 }
@@ -85,7 +85,9 @@ void supervisor::state::see_off_the_leaving(instant now) {
   for (std::uint32_t i = 0; i < children.size(); ++i) {
     if (is_port(i)) continue;
     const membership standing = standing_of(i);
-    if (standing == membership::leaving && !waited_for[i]) {
+    // Whose keys are not all with others yet has something to do.
+    const bool moves = is_partitioned(i) && (owns_keys(i) || !has_settled());
+    if (standing == membership::leaving && !waited_for[i] && !moves) {
       tree->stop_one(i, now);
       continue;
     }

@@ -13,6 +13,12 @@ const struct control& control_at(const mapping& pages) {
   return *reinterpret_cast<const control*>(pages.data());
 }
 
+// Their lanes to each other are for keys that move.
+bool is_between_members(const segment& of, std::uint32_t from, std::uint32_t to) {
+  return (of.slot(from).flags & slot_is_partitioned) != 0 &&
+         std::string_view(of.slot(from).group) == of.slot(to).group;
+}
+
 }  // namespace
 
 slot::slot(const segment& from, std::uint32_t index)
@@ -99,6 +105,11 @@ slot::slot(const segment& from, std::uint32_t index)
       turn_->add_own(static_cast<lane_purpose>(lane.purpose), lane.beside);
     }
   }
+  follows_ = (mine.flags & slot_is_partitioned) != 0;
+  for (const auto& each : turn_->outputs()) {
+    follows_ = follows_ || (from.slot(each->reader_slot).flags & slot_is_partitioned) != 0;
+  }
+  follow_moves();
   mailbox_ = std::make_unique<mailbox>(turn_->inputs());
   cells_ = std::make_unique<cell_store>(*turn_);
   held_ = std::make_unique<quarantine>(from, index, *turn_);
@@ -121,6 +132,16 @@ slot::~slot() {
   for (const auto& each : turn_->inputs()) wake(*each->writer_bell);
 }
 
+void slot::follow_moves() noexcept {
+  if (!follows_) return;
+  const std::uint32_t moves = segment_->the_board().moves.observe();
+  for (const auto& each : turn_->outputs()) {
+    if ((segment_->slot(each->reader_slot).flags & slot_is_partitioned) == 0) continue;
+    each->has_share = has_share(segment_->board_of(each->reader_slot).share.observe(), moves);
+  }
+  own_->followed.publish(moves);  // V4
+}
+
 void slot::keep_from_children() const noexcept {
   for (const mapping* each : {&own_pages_, &arena_, &bells_, &trace_}) each->keep_from_children();
   for (const mapping& each : rings_) each.keep_from_children();
@@ -132,6 +153,7 @@ output slot::to(std::string_view group, bool is_control) const {
   for (const auto& each : turn_->outputs()) {
     if (is_own(each->purpose) || (each->purpose == lane_purpose::control) != is_control) continue;
     const slot_entry& reader = segment_->slot(each->reader_slot);
+    if (is_between_members(*segment_, index_, each->reader_slot)) continue;
     if (group == reader.group) members.push_back(each.get());
     if (there.find(reader.group) == std::string::npos) there += std::string(" ") + reader.group;
   }

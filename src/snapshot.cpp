@@ -59,7 +59,7 @@ snapshot::snapshot(const segment& from, const std::vector<cell_place>& places) {
     const auto* record =
         from.at<cell_record>(from.slot(each.slot_index).arena_offset + each.arena_offset);
     cell& made = cells_.emplace_back(cell{record});
-    made.kind = static_cast<cell_kind>(read_once(record->kind));
+    made.kind = kind_in(read_once(record->kind));
     if (made.kind == cell_kind::vector_clock) {
       made.vector = vectors_.size();
       vectors_.emplace_back();

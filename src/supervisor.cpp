@@ -23,6 +23,7 @@ constexpr instant one_ms = 1'000'000;
 // where nothing moves.
 constexpr instant inspect_first = 1'000 * one_ms;
 constexpr instant inspect_last = 32'000 * one_ms;
+constexpr instant settle_every = 5 * one_ms;
 
 }  // namespace
 
@@ -63,6 +64,7 @@ void supervisor::state::settle() {
     failure = tree->failure() + "; see what it says, or raise intensity";
   }
   look_at_ports();
+  move_shares();
   see_off_the_leaving(now_ns());
   if (tree->is_stopping() && phase() != system_phase::stopping) {
     the_board().phase.publish(static_cast<std::uint32_t>(system_phase::stopping));
@@ -148,6 +150,9 @@ void supervisor::state::arm_timer() {
   const instant now = now_ns();
   instant next = tree->next_deadline(now);
   next = std::min({next, look_at, inspect_at});
+  // Nobody tells of the last message that was taken, of those that were sent before.
+  if (the_board().settled.own() != the_board().moves.own())
+    next = std::min(next, now + settle_every);
   itimerspec when{};
   if (next != never) {
     const instant left = std::max<instant>(1, next - now);

@@ -1,6 +1,7 @@
 // The inside of a supervisor: the processes of a system, and what the tree of restarts wants done
 // with them. supervisor.cpp has the loop, adoption.cpp its beginning, hands.cpp the processes,
-// orders.cpp what operators want, ports.cpp those who join, tracers.cpp those who look on.
+// orders.cpp what operators want, moves.cpp who owns keys, ports.cpp those who join, tracers.cpp
+// those who look on.
 #pragma once
 
 #include <chrono>
@@ -90,6 +91,10 @@ struct supervisor::state final : restart_tree::hands {
   instant inspect_every = 0;
   bool adopted = false;
   bool seeing_off = false;  // Somebody is leaving.
+  static constexpr std::uint32_t nobody_moves = ~std::uint32_t{0};
+  std::uint32_t mover = nobody_moves;  // Whose share the last move was about.
+  // Up to where lanes to its group were written when all had followed, and when that was taken.
+  std::vector<std::vector<std::uint64_t>> settling;
   std::string failure;
   error_code code = error_code::failed;
 
@@ -140,6 +145,17 @@ struct supervisor::state final : restart_tree::hands {
   bool remove_one(std::uint32_t slot);
   void see_off_the_leaving(instant now);
   void answer_askers();
+
+  // moves.cpp
+  [[nodiscard]] bool is_partitioned(std::uint32_t slot) const {
+    return specs[slot]->is_partitioned;
+  }
+  void begin_shares();
+  [[nodiscard]] bool owns_keys(std::uint32_t slot);
+  [[nodiscard]] bool has_heir(std::uint32_t slot);
+  void move_share(std::uint32_t slot, bool gives);
+  [[nodiscard]] bool has_settled();
+  void move_shares();
 
   // ports.cpp
   [[nodiscard]] bool is_port(std::uint32_t slot) const { return specs[slot]->is_port; }

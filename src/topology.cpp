@@ -191,6 +191,33 @@ bool is_in_cycle(const topology& of, const lane_spec& lane) {
   return lane.from == lane.to || reaches(of, lane.to, lane.from, seen);
 }
 
+namespace {
+
+// Keys move along lanes of their own, and whoever waits for keys takes nothing else meanwhile.
+void check_partitioned(const topology& of, const worker_spec& spec, const std::string& thing) {
+  if (!spec.is_partitioned) return;
+  if (spec.is_source || spec.is_plain || spec.is_port) {
+    throw error(error_code::bad_input, thing, "is partitioned, and a source or plain",
+                "keys are owned by workers that others send to", "remove one of the two");
+  }
+  for (const lane_spec& lane : of.lanes) {
+    if (lane.to != spec.name && lane.from != spec.name) continue;
+    const std::string name = "lane " + lane.from + " -> " + lane.to;
+    if (is_in_cycle(of, lane)) {
+      throw error(error_code::bad_input, thing, "is partitioned, and " + name + " is in a cycle",
+                  "who waits for keys would hold up those it waits for",
+                  "remove the lane, or partitioned");
+    }
+    const worker_spec* from = find(of, lane.from);
+    if (lane.to != spec.name || from == nullptr || !from->is_port) continue;
+    throw error(error_code::bad_input, thing, "is partitioned, and " + name + " comes from a port",
+                "nobody knows when its program has heard of a move",
+                "let it send to a worker that sends on, or remove partitioned");
+  }
+}
+
+}  // namespace
+
 void check(const topology& of) {
   const std::string thing = "topology " + of.name;
   check_name("system name", of.name);
@@ -244,6 +271,7 @@ void check(const topology& of) {
                   "add it, or correct the name");
     }
     check_deferred(of, each, thing + ": worker " + each.name);
+    check_partitioned(of, each, thing + ": worker " + each.name);
   }
   if (!of.table_of.empty() && find(of, of.table_of) == nullptr) {
     throw error(error_code::bad_input, thing, "table names worker '" + of.table_of + "'",
@@ -262,10 +290,26 @@ lane_purpose purpose_of(const topology& of, const lane_spec& lane) {
 }
 
 constexpr std::uint64_t dead_letters_bytes = 64 * 1024;
+constexpr std::uint64_t between_members_bytes_min = 64 * 1024;
 
 std::uint32_t hops_max_of(const topology& of, const lane_spec& lane) {
   if (lane.hops_max != 0) return lane.hops_max;
   return is_in_cycle(of, lane) ? hops_max_default : hops_unlimited;
+}
+
+// The lanes between the members of a partitioned group: what one was sent they can pass on.
+void add_lanes_between(const topology& of, const worker_spec& spec, std::uint32_t first_slot,
+                       segment_plan& plan) {
+  if (!spec.is_partitioned) return;
+  std::uint64_t bytes = between_members_bytes_min;
+  for (const lane_spec& lane : of.lanes) {
+    if (lane.to == spec.name) bytes = std::max(bytes, lane.lane_bytes);
+  }
+  for (std::uint32_t i = 0; i < spec.places(); ++i) {
+    for (std::uint32_t j = 0; j < spec.places(); ++j) {
+      if (i != j) plan.lanes.push_back({first_slot + i, first_slot + j, bytes});
+    }
+  }
 }
 
 // The lanes from the members of a group to themselves; after all others, as turn.hpp wants them.
@@ -339,14 +383,16 @@ segment_plan plan_of(const topology& of) {
       plan.slots.push_back({slot_name(spec, member), spec.name, member,
                             (spec.is_source ? slot_is_source : 0U) |
                                 (spec.is_plain ? slot_is_plain : 0U) |
-                                (spec.is_port ? slot_is_port : 0U),
+                                (spec.is_port ? slot_is_port : 0U) |
+                                (spec.is_partitioned ? slot_is_partitioned : 0U),
                             spec.is_plain ? 0 : spec.cells_bytes, settings,
                             reads ? spec.quarantine_bytes : 0, spec.is_plain ? 0 : of.trace_bytes});
     }
     all += "\n" + spec.name + " " + std::to_string(spec.places()) + " " + spec.program + " " +
            std::to_string(spec.cells_bytes) + " " + std::to_string(spec.quarantine_bytes) +
            (spec.is_source ? " source" : "") + (spec.is_plain ? " plain" : "") +
-           (spec.is_port ? " port" : "") + " " + spec.supervisor + "\n" + settings;
+           (spec.is_port ? " port" : "") + (spec.is_partitioned ? " partitioned" : "") + " " +
+           spec.supervisor + "\n" + settings;
     for (const std::string& argument : spec.arguments) all += argument + "\n";
   }
   const auto first_slot = [&of](const std::string& name) {
@@ -375,6 +421,9 @@ segment_plan plan_of(const topology& of) {
            (held_bytes_of(lane) == 0 ? "" : " holds " + std::to_string(held_bytes_of(lane)));
   }
   plan.lanes.insert(plan.lanes.end(), held.begin(), held.end());
+  for (const worker_spec& spec : of.workers) {
+    add_lanes_between(of, spec, first_slot(spec.name).first, plan);
+  }
   for (const worker_spec& spec : of.workers) {
     add_own_lanes(of, spec, first_slot(spec.name).first, plan);
     all += "\n" + spec.name + " defers " + std::to_string(deferred_bytes_of(of, spec));

@@ -117,6 +117,20 @@ status turn::send_copy(turn_output& to, const void* data, std::uint32_t size, st
   return sent;
 }
 
+status turn::forward(turn_output& to, const message_view& message) noexcept {
+  if (fault_ != turn_fault::none) return status::full;
+  const std::uint32_t kind_hops = message.kind | std::uint32_t{message.hops} << 24;
+  const std::uint64_t position = to.lane.position();
+  // Its end at a line's: so its parts stand as they must, whatever they need.
+  const status sent = to.lane.append(message.data, message.size, kind_hops, line_bytes);
+  if (sent != status::ok) {
+    return refuse(to, sent, {message.data, message.size, message.kind, line_bytes});
+  }
+  recorder_.note(flight::sent, to.index, message.kind, message.size, position);
+  if (!to.touched) touch(to);
+  return sent;
+}
+
 status turn::refuse(turn_output& to, status why, const unsent& message) noexcept {
   if (to.held != nullptr && why == status::full) return hold(to, message);
   const bool waits = to.policy == full_policy::defer || to.policy == full_policy::coalesce;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "shares.hpp"
+
 namespace cyto {
 namespace {
 
@@ -56,6 +58,10 @@ void worker::add_handler(std::uint32_t kind, const char* type_name, std::string 
 }
 
 bool worker::handle(const message_view& view, const turn_input* from) {
+  if (shares_ != nullptr && shares::is_of_members(view.kind)) {
+    return shares_->take(view, from, slot_->the_turn());
+  }
+  in_hand_ = &view;
   for (handler_entry& each : handlers_) {
     if (each.kind != view.kind) continue;
     if (verify_ == verification::always) [[likely]]
@@ -172,6 +178,8 @@ bool worker::run_turn() {
   const std::size_t most = careful ? 1 : limit_;  // W3
   std::size_t handled = 0;
   message_view view;
+  const bool waits = shares_ != nullptr && shares_->is_waiting();
+  if (shares_ != nullptr) shares_->begin_turn();
   while (handled < most) {
     turn_input* pending = in.pending();
     if (pending != nullptr && pending->lane.is_fenced()) {
@@ -180,8 +188,16 @@ bool worker::run_turn() {
     }
     turn_input* from =
         pending != nullptr ? incoming.front_of(*pending, view) : in.deferred_front(view);  // W4
-    if (from == nullptr && pending == nullptr) from = incoming.next(view);
+    if (from == nullptr && pending == nullptr) {
+      from = waits ? shares_->next(incoming, view) : incoming.next(view);
+    }
     if (from == nullptr) break;
+    if (slot_->has_to_follow()) [[unlikely]] {
+      if (handled == 0) return true;
+      break;  // W7: who sent it may go by other shares already.
+    }
+    if (pending == nullptr && handled == 0 && asks_before(*from)) return true;
+    if (pending == nullptr && shares_ != nullptr && shares_->has_to_ask(*from)) break;
     if (careful && held.is_due(*from)) [[unlikely]] {
       set_aside(*from, view);
       return true;
@@ -208,6 +224,7 @@ bool worker::run_turn() {
   }
   if (handled > 0) {
     commit_turn();
+    if (shares_ != nullptr) shares_->committed();
     limit_ = std::min(batch_max_, limit_ * 2);
   }
   return handled > 0;
@@ -281,6 +298,7 @@ void worker::run(int nudge) {
   for (const auto& each : slot_->the_turn().outputs()) {
     if (each->policy == full_policy::coalesce) coalescing_.push_back(each.get());
   }
+  if ((slot_->entry().flags & slot_is_partitioned) != 0) shares_ = std::make_unique<shares>(*slot_);
   if (!slot_->the_turn().is_empty() || !asked_.empty()) commit_turn();  // What setup has done.
   say_what_is_asked();  // And no more what its predecessor had.
   slot_->set_state(slot_state::ready);
@@ -288,6 +306,8 @@ void worker::run(int nudge) {
   while ((phase_seen_ = phase()) != system_phase::stopping) {
     standings_seen_ = slot_->where().the_board().standings.observe();  // V3
     if (!coalescing_.empty() && send_waiting()) continue;
+    follow_moves();
+    if (hand_over()) continue;
     const bool has_moved = slot_->the_turn().may_hold() && slot_->the_turn().move_held();
     const bool has_called = call_due();
     if (!run_errand() && !run_turn() && !produce_turn() && !has_called && !has_moved) sleep();

@@ -57,12 +57,11 @@ void worker::settle() {
 
 // Looks at the lanes until there is something, as long as that is worth more than a sleep.
 bool worker::look_on() noexcept {
-  mailbox& incoming = slot_->incoming();
-  if (spin_ns_ == 0 && !never_sleeps_) return incoming.has_any();
+  if (spin_ns_ == 0 && !never_sleeps_) return has_any();
   const std::uint64_t began = monotonic_ns();
   do {
     for (int i = 0; i < looks_between_clocks; ++i) {
-      if (incoming.has_any()) return true;
+      if (has_any()) return true;
       relax();
     }
     slot_->the_turn().the_recorder().rest();
@@ -74,8 +73,8 @@ void worker::sleep() {
   if (look_on()) return;
   slot_->the_turn().ring_writers();  // Passes a full fence.
   if (!never_sleeps_) slot_->bell().prepare();
-  if (!slot_->incoming().has_any() && !may_send_waiting() && phase() == phase_seen_ &&
-      !slot_->held().has_errand() && !has_due() && !slot_->the_turn().can_move_held()) {
+  if (!has_any() && !may_send_waiting() && phase() == phase_seen_ && !slot_->held().has_errand() &&
+      !has_due() && !slot_->the_turn().can_move_held() && !slot_->has_to_follow()) {
     // Whoever falls idle while the supervisor watches tells it, once for each time it was busy.
     const std::uint64_t turns = slot_->own().turns.own();
     const bool tells = slot_->where().the_board().watched.observe() != 0 || has_sent_to_closed();

@@ -288,6 +288,53 @@ TEST(Cell, SetShowsItsMembersNewestFirstUntilItIsToldToStop) {
   EXPECT_EQ(shown_by(set), (std::set<std::string>{"a", "b"}));
 }
 
+TEST(Cell, OfAKeyIsAnotherThanThatOfTheSameName) {
+  small_system system({"w"}, {});
+  slot w(system.where, 0);
+  cell_store& cells = w.cells();
+  turn& in = w.the_turn();
+  cells.cell<counter>("a b").add(in, 1);
+  cells.cell_of_key<counter>("a", "b").add(in, 2);
+  cells.cell_of_key<counter>("a b", "").add(in, 4);
+  cells.cell_of_key<counter>("", "a b").add(in, 8);
+  in.commit();
+  EXPECT_EQ(cells.cell<counter>("a b").value(), 1U);
+  EXPECT_EQ(cells.cell_of_key<counter>("a", "b").value(), 2U);
+  EXPECT_EQ(cells.cell_of_key<counter>("a b", "").value(), 4U);
+  EXPECT_EQ(cells.cell_of_key<counter>("", "a b").value(), 8U);
+  EXPECT_THROW(cells.cell_of_key<maximum>("a", "b"), error);
+  EXPECT_THROW(cells.cell_of_key<counter>(std::string(cell_name_bytes_max, 'x'), "y"), error);
+}
+
+TEST(Cell, OfAKeyThatHasMovedAwayIsSeenByNobodyAndBeginsAnewIfItComesBack) {
+  small_system system({"w"}, {});
+  slot w(system.where, 0);
+  cell_store& cells = w.cells();
+  turn& in = w.the_turn();
+  const auto names = [&system] {
+    std::vector<std::string> out;
+    each_cell(system.where, 0, [&](const cell_view& each) { out.emplace_back(each.name); });
+    return out;
+  };
+  cells.cell_of_key<growing_set>("a", "set").add(in, "member");
+  cells.cell<counter>("other").add(in, 1);
+  in.commit();
+  const std::uint64_t cell =
+      cells.find_or_make("a set", static_cast<std::uint32_t>(cell_kind::growing_set) | 2U << 8);
+  cells.store(cell, {0, 0, moved_away});
+  EXPECT_EQ(names(), (std::vector<std::string>{"other", "a set"})) << "before the turn commits";
+  in.abort();
+  EXPECT_EQ(cells.cell_of_key<growing_set>("a", "set").size(), 1U) << "it has not moved";
+  cells.store(cell, {0, 0, moved_away});
+  in.commit();
+  EXPECT_EQ(names(), std::vector<std::string>{"other"});
+  const auto again = cells.cell_of_key<growing_set>("a", "set");
+  EXPECT_EQ(again.size(), 0U);
+  EXPECT_TRUE(again.add(in, "member")) << "a member of the one that has moved";
+  in.commit();
+  EXPECT_EQ(names(), (std::vector<std::string>{"a set", "other"}));
+}
+
 TEST(Cell, FullArenaDoomsTheTurnAndAbortIsClean) {
   one_worker w(16 * 1024);
   std::size_t made = 0;

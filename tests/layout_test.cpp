@@ -110,7 +110,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
       sizeof(board),
       {CYTO_FIELD(board, phase), CYTO_FIELD(board, watched), CYTO_FIELD(board, supervisor_pid),
        CYTO_FIELD(board, adoptions), CYTO_FIELD(board, started_ns), CYTO_FIELD(board, death_count),
-       CYTO_FIELD(board, standings), CYTO_FIELD(board, tracing), CYTO_FIELD(board, deaths)}};
+       CYTO_FIELD(board, standings), CYTO_FIELD(board, tracing), CYTO_FIELD(board, moves),
+       CYTO_FIELD(board, settled), CYTO_FIELD(board, deaths)}};
   all["death_entry"] = {sizeof(death_entry),
                         {CYTO_FIELD(death_entry, at_ns), CYTO_FIELD(death_entry, child)}};
   all["board_slot"] = {sizeof(board_slot),
@@ -118,7 +119,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
                         CYTO_FIELD(board_slot, spawned_start_time), CYTO_FIELD(board_slot, kills),
                         CYTO_FIELD(board_slot, deaths), CYTO_FIELD(board_slot, last_exit),
                         CYTO_FIELD(board_slot, order), CYTO_FIELD(board_slot, standing),
-                        CYTO_FIELD(board_slot, stalled), CYTO_FIELD(board_slot, other_program)}};
+                        CYTO_FIELD(board_slot, stalled), CYTO_FIELD(board_slot, other_program),
+                        CYTO_FIELD(board_slot, share)}};
   all["version<3>"] = {sizeof(version<3>),
                        {CYTO_FIELD(version<3>, tag), CYTO_FIELD(version<3>, value)}};
   all["control"] = {sizeof(control),
@@ -134,7 +136,8 @@ std::map<std::string, structure> structures_of_the_compiler() {
                      CYTO_FIELD(control, handling),       CYTO_FIELD(control, fault),
                      CYTO_FIELD(control, traced),         CYTO_FIELD(control, waits_for),
                      CYTO_FIELD(control, asks_for),       CYTO_FIELD(control, events),
-                     CYTO_FIELD(control, shapes),         CYTO_FIELD(control, dead_kinds)}};
+                     CYTO_FIELD(control, shapes),         CYTO_FIELD(control, dead_kinds),
+                     CYTO_FIELD(control, followed),       CYTO_FIELD(control, handed)}};
   all["trace_note"] = {sizeof(trace_note),
                        {CYTO_FIELD(trace_note, from), CYTO_FIELD(trace_note, period)}};
   all["errand_line"] = {sizeof(errand_line),

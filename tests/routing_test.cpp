@@ -4,10 +4,12 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "cyto/types.hpp"
+#include "support/system.hpp"
 
 namespace cyto::test {
 namespace {
@@ -122,6 +124,46 @@ TEST(Routing, OneMayBeTheOnlyOwnerAndNobodyIsTheFirst) {
     EXPECT_EQ(owner_of_key(key, 9, [](std::size_t member) { return member == 5; }), 5U);
     EXPECT_EQ(owner_of_key(key, 9, [](std::size_t) { return false; }), 0U);
   }
+}
+
+static_assert(!has_share(0, 0) && has_share(1, 0) && has_share(1, 7), "from the beginning");
+static_assert(!has_share(3 << 1 | 1, 2) && has_share(3 << 1 | 1, 3), "given by the third move");
+static_assert(has_share(3 << 1, 2) && !has_share(3 << 1, 3), "taken by it");
+
+TEST(Routing, ASenderGoesByTheSameSharesUntilItTakesNote) {
+  segment_plan plan = small_plan({"w", "group/0", "group/1"}, {{0, 1}, {0, 2}});
+  for (std::uint32_t i = 1; i < 3; ++i) {
+    plan.slots[i].flags = slot_is_partitioned;
+    plan.slots[i].member = i - 1;
+  }
+  const segment where = segment::create(plan);
+  const mapping pages = where.map_board();
+  auto& on = *reinterpret_cast<board*>(pages.data());
+  auto* slots = reinterpret_cast<board_slot*>(&on + 1);
+  slots[1].share.publish(1);
+  slot w(where, 0);
+  const output group = w.to("group");
+  const auto owners = [&group] {
+    std::set<const turn_output*> out;
+    for (std::uint64_t key = 0; key < 100; ++key) out.insert(&group.by_key(key));
+    return out;
+  };
+  using only = std::set<const turn_output*>;
+  EXPECT_EQ(owners(), only{&group.member(0)});
+  slots[2].share.publish(1 << 1 | 1);
+  EXPECT_FALSE(w.has_to_follow()) << "the move is not told yet";
+  w.follow_moves();
+  EXPECT_EQ(owners(), only{&group.member(0)});
+  on.moves.publish(1);
+  EXPECT_TRUE(w.has_to_follow());
+  EXPECT_EQ(owners(), only{&group.member(0)});
+  w.follow_moves();
+  EXPECT_EQ(w.own().followed.observe(), 1U);
+  EXPECT_EQ(owners(), (only{&group.member(0), &group.member(1)}));
+  slots[1].share.publish(2 << 1);
+  on.moves.publish(2);
+  w.follow_moves();
+  EXPECT_EQ(owners(), only{&group.member(1)});
 }
 
 // Programs that were built apart share one system.

@@ -372,6 +372,37 @@ TEST_F(Topology, NamesThatNoSystemCanHaveAreRefusedByTheFile) {
   }
 }
 
+TEST_F(Topology, MembersThatOwnKeysGetLanesToEachOther) {
+  const std::string members = "partitioned = true\ncount = 2\ncount_max = 3\n";
+  const topology of =
+      read(four(members) + lane("b", "a", "lane_bytes = \"256 KiB\"\n") + lane("a", "c"));
+  const segment_plan plan = plan_of(of);
+  std::set<std::pair<std::uint32_t, std::uint32_t>> between;
+  for (const lane_plan& each : plan.lanes) {
+    if (each.writer_slot > 2 || each.reader_slot > 2) continue;
+    EXPECT_EQ(each.ring_bytes, 256U << 10);
+    EXPECT_FALSE(each.in_cycle);
+    between.emplace(each.writer_slot, each.reader_slot);
+  }
+  EXPECT_EQ(between.size(), 6U);
+  EXPECT_EQ(plan.lanes.size(), 6U + 3U + 3U);
+  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
+    EXPECT_EQ((plan.slots[i].flags & slot_is_partitioned) != 0, i < 3) << i;
+  }
+}
+
+TEST_F(Topology, WhoCannotOwnKeysIsRefused) {
+  const std::string members = "partitioned = true\n";
+  EXPECT_THAT(refusal(four(members) + lane("a", "b") + lane("b", "a")),
+              HasSubstr("is partitioned, and lane a -> b is in a cycle"));
+  EXPECT_THAT(refusal(four(members) + lane("a", "a")), HasSubstr("is in a cycle"));
+  EXPECT_THAT(refusal(four(members) + lane("p", "a")), HasSubstr("lane p -> a comes from a port"));
+  EXPECT_THAT(refusal(four(members + "source = true\n")), HasSubstr("a source or plain"));
+  EXPECT_THAT(refusal(four(members + "plain = true\n")), HasSubstr("a source or plain"));
+  const topology to_a_port = read(four(members) + lane("b", "a") + lane("a", "p"));
+  EXPECT_TRUE(to_a_port.workers[0].is_partitioned);
+}
+
 TEST(TopologyPlan, HasASlotForEachMemberAndALaneForEachPair) {
   topology of;
   of.name = "x";

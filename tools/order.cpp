@@ -43,6 +43,21 @@ bool is_absent(const segment& where, std::uint32_t slot) {
   return where.board_of(slot).standing.observe() == static_cast<std::uint32_t>(membership::absent);
 }
 
+// Whether nobody else of its group owns keys and stays.
+bool is_last_owner(const segment& where, std::uint32_t slot) {
+  const std::uint32_t moves = where.the_board().moves.observe();
+  const std::string_view group = where.slot(slot).group;
+  for (std::uint32_t i = 0; i < where.slot_count(); ++i) {
+    const auto standing = static_cast<membership>(where.board_of(i).standing.observe());
+    const bool stays = standing == membership::member || standing == membership::stopped;
+    if (i != slot && group == where.slot(i).group && stays &&
+        has_share(where.board_of(i).share.observe(), moves)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The members that an order is about, of those that were named.
 void choose(const segment& where, worker_order what, const std::string& named,
             std::vector<std::uint32_t>& slots) {
@@ -70,6 +85,11 @@ void choose(const segment& where, worker_order what, const std::string& named,
   if ((where.slot(slots.front()).flags & slot_is_source) != 0) {
     throw error(error_code::bad_input, thing, "is a source", "nobody would send its part",
                 "let it come to its end, or use cyto stop");
+  }
+  if ((where.slot(slots.front()).flags & slot_is_partitioned) != 0 &&
+      is_last_owner(where, slots.front())) {
+    throw error(error_code::bad_input, thing, "is the last member that owns keys",
+                "they would have no owner", "add another member first, or use cyto stop");
   }
 }
 

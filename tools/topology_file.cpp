@@ -185,11 +185,13 @@ class reader : private topology_values {
           "external_weight",
           "reads",
           "sends_max",
-          "in_flight_bytes_max"});
+          "in_flight_bytes_max",
+          "partitioned"});
     worker_spec out;
     out.name = text(at, "name", "[[worker]]");
     read_child(at, out);
     out.is_plain = yes(at, "plain");
+    out.is_partitioned = yes(at, "partitioned");
     has_own_shutdown_.push_back(at.contains("shutdown_ms") ? 1 : 0);
     out.shutdown_ms = shutdown(at);
     out.wait_ready = yes(at, "wait_ready");

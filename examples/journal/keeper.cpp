@@ -1,6 +1,7 @@
 // Knows the state and version of each of its packages, and distrusts: what happened to a package
-// must come in its order, nothing twice, and nothing after the end of the log. What is not so is
-// counted as out of order. `digest` is the FNV-1a hash of all that happened to a package, in order.
+// must come in its order, nothing twice, and nothing after the end of the log, also while packages
+// move from keeper to keeper. What is not so is counted as out of order. `digest` is the FNV-1a
+// hash of all that happened to a package, in order.
 #include <algorithm>
 #include <cyto/cyto.hpp>
 #include <string>
@@ -39,19 +40,13 @@ std::string member_of(const cyto::growing_set& set, std::uint64_t wanted) {
 
 class keeper {
  public:
-  explicit keeper(cyto::worker& self)
-      : self_(&self),
-        register_(self.to("register")),
-        packages_(self.cell<cyto::growing_set>("packages")),
-        reported_(self.cell<cyto::last_writer>("reported")),
-        ended_(self.cell<cyto::last_writer>("ended")) {}
+  explicit keeper(cyto::worker& self) : self_(&self), register_(self.to("register")) {}
 
   void take(const journal::Event& event, cyto::turn& turn) {
     const std::string package = event.package()->str();
     const cells its(*self_, package);
     its.events.add(turn, 1);
-    packages_.add(turn, package);
-    if (event.number() != its.events.value() || ended_.value() != 0) tell_disorder(turn);
+    if (event.number() != its.events.value() || its.ended.value() != 0) tell_disorder(turn);
     std::uint64_t hash = its.digest.value();
     if (its.events.value() == 1) hash = digest(fnv_basis, package + "\n");
     const std::string new_version = event.new_version() ? event.new_version()->str() : "";
@@ -68,19 +63,17 @@ class keeper {
     });
   }
 
-  // As many packages as one turn can tell of; then the same once more for the others.
-  void end(cyto::turn& turn) {
-    if (ended_.value() == 0) ended_.set(turn, 1);
-    const std::uint64_t begin = reported_.value();
-    std::uint64_t at = 0;
-    packages_.each([&](std::string_view package) {
-      if (at >= begin && turn.is_nearly_full()) return false;
-      if (at >= begin) report(turn, std::string(package));
-      ++at;
-      return true;
+  void end(const journal::End& end, cyto::turn& turn) {
+    const std::string package = end.package()->str();
+    const cells its(*self_, package);
+    if (its.ended.value() != 0) tell_disorder(turn);
+    its.ended.set(turn, 1);
+    turn.send<journal::Final>(register_.member(0), [&](flatbuffers::FlatBufferBuilder& fbb) {
+      const auto name = fbb.CreateString(package);
+      const auto version = fbb.CreateString(member_of(its.versions, its.version.value()));
+      return journal::CreateFinal(fbb, name, static_cast<std::uint8_t>(its.state.value()), version,
+                                  its.events.value(), its.digest.value());
     });
-    reported_.set(turn, at);
-    if (at < packages_.size()) turn.again();
   }
 
  private:
@@ -92,23 +85,19 @@ class keeper {
     cyto::last_writer version;   // Which of
     cyto::growing_set versions;  // all that it has had.
 
-    cells(cyto::worker& of, const std::string& package)
-        : events(of.cell<cyto::counter>(package + " events")),
-          digest(of.cell<cyto::last_writer>(package + " digest")),
-          state(of.cell<cyto::last_writer>(package + " state")),
-          version(of.cell<cyto::last_writer>(package + " version")),
-          versions(of.cell<cyto::growing_set>(package + " versions")) {}
-  };
+    cyto::last_writer ended;
 
-  void report(cyto::turn& turn, const std::string& package) {
-    const cells its(*self_, package);
-    turn.send<journal::Final>(register_.member(0), [&](flatbuffers::FlatBufferBuilder& fbb) {
-      const auto name = fbb.CreateString(package);
-      const auto version = fbb.CreateString(member_of(its.versions, its.version.value()));
-      return journal::CreateFinal(fbb, name, static_cast<std::uint8_t>(its.state.value()), version,
-                                  its.events.value(), its.digest.value());
-    });
-  }
+    cells(cyto::worker& of, const std::string& package) : cells(of.keyed(package)) {}
+
+   private:
+    explicit cells(const cyto::key_cells& of)
+        : events(of.cell<cyto::counter>("events")),
+          digest(of.cell<cyto::last_writer>("digest")),
+          state(of.cell<cyto::last_writer>("state")),
+          version(of.cell<cyto::last_writer>("version")),
+          versions(of.cell<cyto::growing_set>("versions")),
+          ended(of.cell<cyto::last_writer>("ended")) {}
+  };
 
   void tell_disorder(cyto::turn& turn) {
     turn.send<journal::Count>(register_.member(0), [](flatbuffers::FlatBufferBuilder& fbb) {
@@ -119,9 +108,6 @@ class keeper {
 
   cyto::worker* self_;
   cyto::output register_;
-  cyto::growing_set packages_;
-  cyto::last_writer reported_;  // How many packages the register knows, the newest first.
-  cyto::last_writer ended_;
 };
 
 }  // namespace
@@ -129,8 +115,11 @@ class keeper {
 int main(int argc, char** argv) {
   return cyto::worker_main(argc, argv, [](cyto::worker& self) {
     const auto here = std::make_shared<keeper>(self);
-    self.on<journal::Event>(
-        [here](const journal::Event& event, cyto::turn& turn) { here->take(event, turn); });
-    self.on<journal::End>([here](const journal::End&, cyto::turn& turn) { here->end(turn); });
+    const auto package = [](const auto& message) { return message.package()->string_view(); };
+    self.on<journal::Event>(package, [here](const journal::Event& event, cyto::turn& turn) {
+      here->take(event, turn);
+    });
+    self.on<journal::End>(
+        package, [here](const journal::End& end, cyto::turn& turn) { here->end(end, turn); });
   });
 }

@@ -35,6 +35,7 @@ class source {
         end_(self.cell<cyto::last_writer>("end")),
         position_(self.cell<cyto::last_writer>("position")),
         inside_(self.cell<cyto::last_writer>("inside a long line")),
+        packages_(self.cell<cyto::growing_set>("packages")),
         ended_(self.cell<cyto::last_writer>("ended")),
         lines_(self.cell<cyto::counter>("lines")),
         understood_(self.cell<cyto::counter>("lines understood")),
@@ -45,18 +46,13 @@ class source {
   }
 
   cyto::produced produce(cyto::turn& turn) {
-    if (ended_.value() != 0) return cyto::produced::finished;
-    check_file(turn);
+    const bool has_read_all = end_.value() != 0 && position_.value() == end_.value();
+    if (!has_read_all) check_file(turn);
     const std::uint64_t begin = position_.value();
     if (begin == end_.value()) {
       if (understood_.value() == 0) refuse_content();
-      for (std::size_t i = 0; i < keepers_.size(); ++i) {
-        turn.send<journal::End>(keepers_.member(i), [](flatbuffers::FlatBufferBuilder& fbb) {
-          return journal::CreateEnd(fbb);
-        });
-      }
-      ended_.set(turn, 1);
-      return cyto::produced::finished;
+      tell_end(turn);
+      return ended_.value() == packages_.size() ? cyto::produced::finished : cyto::produced::more;
     }
     counts_.clear();
     const std::uint64_t at = take_lines(turn, begin);
@@ -85,6 +81,21 @@ class source {
     }
     if (file_.value() != identity) refuse("was replaced while it was read", "", "start again");
     if (size < end_.value()) refuse_shorter();
+  }
+
+  // Of as many packages as one turn can tell of.
+  void tell_end(cyto::turn& turn) {
+    const std::uint64_t begin = ended_.value();
+    std::uint64_t at = 0;
+    packages_.each([&](std::string_view package) {
+      if (at > begin && turn.is_nearly_full()) return false;
+      if (at++ < begin) return true;
+      turn.send<journal::End>(keepers_.by_key(package), [&](flatbuffers::FlatBufferBuilder& fbb) {
+        return journal::CreateEnd(fbb, fbb.CreateString(package));
+      });
+      return true;
+    });
+    if (at != begin) ended_.set(turn, at);
   }
 
   // Returns where the next turn goes on.
@@ -131,8 +142,9 @@ class source {
     if (entry.kind == journal::entry_kind::action) ++counts_[journal::words[entry.word]];
     const auto sent = self_->cell<cyto::counter>(std::string(entry.package) + " sent");
     sent.add(turn, 1);
+    packages_.add(turn, entry.package);
     turn.send<journal::Event>(
-        keepers_.by_key(cyto::hash_bytes(entry.package)), [&](flatbuffers::FlatBufferBuilder& fbb) {
+        keepers_.by_key(entry.package), [&](flatbuffers::FlatBufferBuilder& fbb) {
           const auto package = fbb.CreateString(entry.package);
           const auto version = fbb.CreateString(entry.version);
           const auto new_version = fbb.CreateString(entry.new_version);
@@ -179,7 +191,8 @@ class source {
   cyto::last_writer end_;       // and how many bytes of it count.
   cyto::last_writer position_;  // Bytes whose lines are sent.
   cyto::last_writer inside_;    // 1: the position is inside a line too long to be understood.
-  cyto::last_writer ended_;     // 1: the keepers know that the log has been read.
+  cyto::growing_set packages_;
+  cyto::last_writer ended_;  // Of so many of them, the newest first, the keepers know the end.
   cyto::counter lines_;
   cyto::counter understood_;
   cyto::counter not_understood_;

@@ -60,10 +60,22 @@ struct cell_record {
   versioned<3> value;
   std::uint64_t previous;  // Offset of the cell made before; 0 for the first.
   std::uint64_t hash;
-  std::uint32_t kind;
+  std::uint32_t kind;  // cell_kind; above it, of a key's cell, the bytes of the key + 1.
   std::uint32_t name_bytes;
 };
 static_assert(sizeof(cell_record) == 88);
+
+constexpr cell_kind kind_in(std::uint32_t kind) noexcept {
+  return static_cast<cell_kind>(kind & 0xffU);
+}
+// The key that a cell belongs to stands at the beginning of its name. False: it belongs to none.
+constexpr bool is_keyed(std::uint32_t kind) noexcept { return (kind >> 8) != 0; }
+constexpr std::string_view key_in(std::uint32_t kind, std::string_view name) noexcept {
+  return is_keyed(kind) ? name.substr(0, (kind >> 8) - 1) : std::string_view();
+}
+// The value of a key's cell that is with another member now. No cell has it otherwise.
+inline constexpr std::uint64_t moved_away = ~std::uint64_t{0};
+constexpr bool has_moved(const cell_value& value) noexcept { return value[2] == moved_away; }
 
 struct member_record {
   std::uint32_t previous8;
@@ -93,7 +105,24 @@ class cell_store {
   // when the arena is full. A cell of another kind under that name throws cyto::error.
   template <class Kind>
   Kind cell(std::string_view name) {
-    return Kind(*this, find_or_make(name, Kind::kind));
+    return Kind(*this, find_or_make(name, static_cast<std::uint32_t>(Kind::kind)));
+  }
+  // The cell that the key has under that name. It goes where the key goes.
+  template <class Kind>
+  Kind cell_of_key(std::string_view key, std::string_view name) {
+    static_assert(Kind::kind != cell_kind::vector_clock, "a clock is its worker's");
+    return Kind(*this, find_or_make(key, name, static_cast<std::uint32_t>(Kind::kind)));
+  }
+
+  // --- for members that hand over keys -------------------------------------------------------
+  // The cell of that name and kind, as cell_record has them, found or made; 0 if there is no room.
+  std::uint64_t find_or_make(std::string_view name, std::uint32_t kind);
+  [[nodiscard]] const cell_record& record(std::uint64_t cell) const noexcept {
+    return at<cell_record>(cell);
+  }
+  // The cell made before that one, or the newest of all if that is 0; 0: there is none.
+  [[nodiscard]] std::uint64_t before(std::uint64_t cell) const noexcept {
+    return cell == 0 ? turn_->root()[root_last_cell] : at<cell_record>(cell).previous;
   }
 
   // Where the cell of that name is, and its kind; 0 if there is none.
@@ -129,9 +158,10 @@ class cell_store {
   static bool is_sound(const turn::root_values& root, std::uint64_t arena_bytes) noexcept;
 
  private:
-  std::uint64_t find_or_make(std::string_view name, cell_kind kind);
-  [[nodiscard]] std::uint64_t find_named(std::string_view name, std::uint64_t hash) const noexcept;
-  std::uint64_t make(std::string_view name, cell_kind kind, std::uint64_t hash);
+  std::uint64_t find_or_make(std::string_view key, std::string_view name, std::uint32_t kind);
+  [[nodiscard]] std::uint64_t find_named(std::string_view name, std::uint64_t hash,
+                                         std::uint32_t kind) const noexcept;
+  std::uint64_t make(std::string_view name, std::uint32_t kind, std::uint64_t hash);
   bool grow(root_word index, std::uint64_t count) noexcept;
   bool put(root_word index, std::uint64_t hash, std::uint64_t target) noexcept;
   template <class Same>
@@ -143,6 +173,21 @@ class cell_store {
   }
 
   turn* turn_;
+};
+
+// The cells of one key. See worker::keyed().
+class key_cells {
+ public:
+  key_cells(cell_store& store, std::string_view key) noexcept : store_(&store), key_(key) {}
+  // The key's cell of that name, found or made.
+  template <class Kind>
+  [[nodiscard]] Kind cell(std::string_view name = {}) const {
+    return store_->cell_of_key<Kind>(key_, name);
+  }
+
+ private:
+  cell_store* store_;
+  std::string_view key_;
 };
 
 // What all kinds share: where the cell is. A handle to a cell that was made in a turn which then

@@ -65,6 +65,13 @@ class slot {
   // The lanes to a group; those of control, or the others. Throws when there are none.
   [[nodiscard]] output to(std::string_view group, bool is_control = false) const;
   void set_state(slot_state state) noexcept;
+  // Whether somebody's share of keys has changed since follow_moves(), as far as this slot sends to
+  // such a group or is of one.
+  [[nodiscard]] bool has_to_follow() const noexcept {
+    return follows_ && segment_->the_board().moves.observe() != own_->followed.own();
+  }
+  // From now on by_key() goes by the shares as they are by now. REQUIRES: between two turns.
+  void follow_moves() noexcept;
   // Has every page mapped that its turns use: its own, its lanes, and what it reads of others.
   // Throws when the kernel will not.
   void prefault() const;
@@ -84,6 +91,7 @@ class slot {
   mapping bells_;
   mapping trace_;
   std::vector<mapping> rings_;
+  bool follows_ = false;
   control* own_ = nullptr;
   std::unique_ptr<doorbell> bell_;
   std::unique_ptr<turn> turn_;

@@ -72,7 +72,12 @@ struct segment_header {
 };
 static_assert(sizeof(segment_header) == 136);
 
-enum slot_flag : std::uint32_t { slot_is_source = 1, slot_is_port = 2, slot_is_plain = 4 };
+enum slot_flag : std::uint32_t {
+  slot_is_source = 1,
+  slot_is_port = 2,
+  slot_is_plain = 4,
+  slot_is_partitioned = 8  // Its group's members own keys, with the cells of these.
+};
 
 struct slot_entry {
   char name[48];   // "parser/1"
@@ -197,12 +202,14 @@ struct control {
   alignas(line_bytes) word<std::uint64_t> shapes[shapes_max];  // Of its records: see record.hpp.
   // Messages that had made too many hops: {reader's slot + 1, or 0: free, kind, how many}.
   alignas(line_bytes) versioned<3> dead_kinds[dead_kinds_max];
+  alignas(line_bytes) word<std::uint32_t> followed;  // The board's `moves` that its turns know.
+  word<std::uint32_t> handed;  // Up to that move all keys it has lost are handed over.
 };
 static_assert(offsetof(control, state) == 64 && offsetof(control, root) == 128);
 static_assert(offsetof(control, failure_code) == 256 && offsetof(control, touched_count) == 1280);
 static_assert(offsetof(control, quarantine) == 34112 && offsetof(control, events) == 34304);
 static_assert(offsetof(control, shapes) == 38400 && offsetof(control, dead_kinds) == 39424);
-static_assert(sizeof(control) == 40448);
+static_assert(offsetof(control, followed) == 40448 && sizeof(control) == 40512);
 
 enum class system_phase : std::uint32_t { running, draining, stopping };
 
@@ -225,8 +232,9 @@ struct board_slot {
   word<std::uint32_t> standing;       // membership
   word<std::uint32_t> stalled;        // 1: work waits, and no turn has ended for stall_ms.
   word<std::uint32_t> other_program;  // 1: an operator has chosen it, not the topology.
+  word<std::uint32_t> share;          // Whether it owns keys: see has_share().
 };
-static_assert(sizeof(board_slot) == line_bytes);
+static_assert(offsetof(board_slot, share) == 48 && sizeof(board_slot) == line_bytes);
 
 inline constexpr std::size_t deaths_max = 1024;
 
@@ -247,10 +255,21 @@ struct board {
   word<std::uint64_t> death_count;  // Ever; the last ones are kept.
   word<std::uint64_t> standings;    // Changes of anybody's standing, ever.
   word<std::uint32_t> tracing;      // Times that tracing was switched on or off; odd: it is on.
+  word<std::uint32_t> moves;        // Times that somebody's share of the keys was given or taken.
+  word<std::uint32_t> settled;      // Up to that move nothing is on its way any more.
   alignas(line_bytes) death_entry deaths[deaths_max];
 };
 static_assert(offsetof(board, deaths) == line_bytes);
+static_assert(offsetof(board, moves) == 44);
 static_assert(sizeof(board) == line_bytes + deaths_max * sizeof(death_entry));
+
+// Whether a member owns keys as of that many moves. Its word has the number of the move that
+// changed it last, and in the lowest bit what it made of it; it is stored before `moves`, so a
+// reader of the latter may find a move there that it does not go by yet.
+constexpr bool has_share(std::uint32_t share, std::uint32_t moves) noexcept {
+  const bool is_later = static_cast<std::int32_t>((share >> 1) - (moves & 0x7fffffffU)) > 0;
+  return ((share & 1) != 0) != is_later;
+}
 
 // Address space over part of a segment; unmapped by the destructor.
 class mapping {

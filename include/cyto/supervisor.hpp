@@ -20,6 +20,8 @@
 //      then those who send to it are woken. A sender reads `standings` before it chooses a lane,
 //      and again between the preparation of its bell and its sleep for room: it does not sleep for
 //      the room of one that has gone while another has come.
+//   V4 A share of keys is stored, with the number of its move, before `moves` has that number. Who
+//      has read `moves` passes over what is later: all go by the same shares as of one move.
 //
 // Death: killed anywhere, it leaves workers that run on, a socket file that refuses connections,
 //   and no lock. The next supervisor replaces the socket and adopts whoever lives.
@@ -114,6 +116,9 @@ struct worker_spec : child_spec {
   // twice the largest lane that leads to it. 0: four times that.
   std::uint64_t deferred_bytes = 0;
   std::string deferred_origin = "deferred_bytes";
+  // Its members own keys, and the cells of these: who is added takes its share, who is removed
+  // leaves it. Not of a source, a plain program or a port; not in a cycle, nor sent to by ports.
+  bool is_partitioned = false;
 };
 
 struct lane_spec {

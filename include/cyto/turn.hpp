@@ -73,6 +73,7 @@ struct turn_output {
   full_policy policy = full_policy::defer;
   std::uint32_t lane_hops_max = hops_unlimited;
   std::uint32_t hops_max = hops_unlimited;  // The least that any kind of message has here.
+  bool has_share = true;                    // Its reader owns keys of its group's.
   bool touched = false;
   turn_output* holds_in = nullptr;  // Both ends of the lane for what finds no room here (U6).
   turn_input* held = nullptr;
@@ -104,10 +105,12 @@ class output {
   [[nodiscard]] std::span<turn_output* const> all() const noexcept {
     return {members_.data(), members_.size()};
   }
-  // The member that owns the key, by rendezvous hashing over all members there can be; the same in
-  // every process, and whoever is absent. `hash` is any number that tells keys apart.
+  // The member that owns the key, by rendezvous hashing; the same in every process. Those who have
+  // a part in it are all members there can be, whoever is absent; of a partitioned group those who
+  // have a share of the keys as of this turn. `hash` is any number that tells keys apart.
   [[nodiscard]] turn_output& by_key(std::uint64_t hash) const noexcept {
-    return *members_[owner_of_key(hash, members_.size(), [](std::size_t) { return true; })];
+    return *members_[owner_of_key(
+        hash, members_.size(), [this](std::size_t member) { return members_[member]->has_share; })];
   }
   [[nodiscard]] turn_output& by_key(std::string_view key) const noexcept {
     return by_key(hash_bytes(key));
@@ -209,6 +212,9 @@ class turn {
                     std::size_t alignment = 1) {
     return send_copy(to, data, size, kind & 0xffffffU, alignment);
   }
+
+  // Stages a copy of a message as it came, with its hops: it has found the wrong one.
+  status forward(turn_output& to, const message_view& message) noexcept;
 
   // The message in hand is handed in again in the next turn; what was done so far commits.
   void again() noexcept { again_ = true; }

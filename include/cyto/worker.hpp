@@ -41,6 +41,11 @@
 //   W6 What is asked for with when_room() holds up the end of the job: `asks_for` is published
 //      before the commit of the turn that asks, and taken back after that of the turn that is
 //      called; so whoever has seen that all was taken, and `asks_for` after it, sees what was sent.
+//   W7 Members of a partitioned group own keys, and the cells of these (worker::keyed()). When a
+//      member is added or removed, keys move with their cells, each by one turn, and the messages
+//      about a key are handled in causal order, by whoever owns it: a new owner handles none
+//      before the old ones have said that it has all they had. What comes to one who is not the
+//      owner any more is sent on; towards what is not about its key it has no order then.
 //
 //   Each message is verified before its handler sees it, unless the topology says that this worker
 //   believes its senders (`verify`). What comes out of a port is another program's, and is always
@@ -74,6 +79,8 @@
 
 namespace cyto {
 
+class shares;
+
 // How a worker process ends; the supervisor reads it.
 enum worker_exit : int {
   exit_done = 0,        // Told to stop.
@@ -92,10 +99,10 @@ enum class produced : std::uint8_t {
 
 class worker {
  public:
-  explicit worker(slot& place, bool is_rehearsal = false) noexcept
-      : slot_(&place), is_rehearsal_(is_rehearsal) {}
+  explicit worker(slot& place, bool is_rehearsal = false) noexcept;
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
+  ~worker();
 
   [[nodiscard]] std::string_view name() const noexcept { return slot_->entry().name; }
   // Whether setup only runs so that the program can be judged. What it does to cells and lanes
@@ -110,6 +117,9 @@ class worker {
   Kind cell(std::string_view cell_name) {
     return slot_->cells().cell<Kind>(cell_name);
   }
+  // The cells of a key, which move with it where the group is partitioned; `key` must outlive the
+  // answer. A handle to one of them is good within one call of a handler.
+  [[nodiscard]] key_cells keyed(std::string_view key) { return {slot_->cells(), key}; }
   // The system's memory, read-only: for snapshot.hpp, and all of observe.hpp.
   [[nodiscard]] const segment& where() const noexcept { return slot_->where(); }
   // The lanes to a group of workers. Throws when the topology has none.
@@ -134,6 +144,16 @@ class worker {
   // that it refuses is set aside, as what has killed is: `cyto quarantine` shows it, with the
   // reason. Valid as long as the worker.
   accepted_updates& accept_updates();
+  // The same of messages that are about a key: key_of(const T&) is the text or the number that
+  // their senders give to by_key(). A message whose key is another member's by now goes on to that
+  // one (W7).
+  template <class T, class KeyOf, class F>
+  void on(KeyOf key_of, F handler) {
+    on<T>([this, key_of = std::move(key_of), handler = std::move(handler)](const T& message,
+                                                                           turn& in) mutable {
+      if (!passes_on(key_number(key_of(message)), in)) handler(message, in);
+    });
+  }
   // Messages of type T that this worker sends have made at most so many hops, whatever their lane
   // says (hops_max of the topology); 255: any number. See turn::hops().
   template <class T>
@@ -188,6 +208,15 @@ class worker {
   };
   void add_handler(std::uint32_t kind, const char* type_name, std::string (*schema)(),
                    sound_function is_sound, call_function call);
+  static std::uint64_t key_number(std::uint64_t key) noexcept { return key; }
+  static std::uint64_t key_number(std::string_view key) noexcept { return hash_bytes(key); }
+  // Sends the message in hand to the owner of its key; false if that is this worker.
+  bool passes_on(std::uint64_t hash, turn& in) noexcept;
+  void follow_moves();
+  bool hand_over();
+  // Asks the old owners if what stands in that lane has to wait for them.
+  bool asks_before(const turn_input& from);
+  [[nodiscard]] bool has_any() noexcept;
   // `from` is nullptr for a message out of the quarantine.
   bool handle(const message_view& view, const turn_input* from);
   bool handle_believing(handler_entry& by, const message_view& view, const turn_input* from);
@@ -234,6 +263,8 @@ class worker {
   void tell_supervisor() const noexcept;
 
   slot* slot_;
+  std::unique_ptr<shares> shares_;         // Of a member of a partitioned group.
+  const message_view* in_hand_ = nullptr;  // While a handler runs.
   std::vector<handler_entry> handlers_;
   std::function<produced(turn&)> produce_;
   std::function<void(const nack&, turn&)> on_nack_;

@@ -122,6 +122,35 @@ TEST_P(JournalWithSeed, KilledWorkersLoseDoubleAndReorderNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, JournalWithSeed, testing::Values(1, 2, 3));
 
+TEST_F(Journal, KeepersComeAndGoAndPackagesGoWithThem) {
+  std::string topology = read_file(source_dir / "examples/journal/journal.toml");
+  const std::string count = "count = \"${keepers}\"\n";
+  topology.replace(topology.find(count), count.size(), "count = 1\ncount_max = 4\n");
+  for (std::string::size_type at = 0; (at = topology.find("\"journal_", at)) != topology.npos;) {
+    topology.insert(at + 1, bin_dir.string() + "/");
+    at += bin_dir.string().size();
+  }
+  write_file(in_dir("t.toml"), topology);
+  int orders = 0;
+  for (int lines = 100'000; orders < 4 && !HasFailure(); lines *= 2) {
+    orders = 0;
+    const auto log = generated(7, lines, 300);
+    arguments command = replay(log, small_lanes + arguments{"--chaos", kill_every(20) + ",seed=7"});
+    command[1] = in_dir("t.toml");
+    process system = start(command);
+    while (!status() && !system.wait_for(2ms)) continue;
+    while (!system.wait_for(0ms)) {
+      const outcome end = cyto({orders % 3 == 2 ? "remove" : "add", "keeper", name()});
+      if (end.exit_code == 3 || end.exit_code == 1) break;
+      ++orders;
+    }
+    const outcome end = system.wait();
+    ASSERT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_TRUE(same_table(read_file(table_path()), oracles_table_of(log)));
+    EXPECT_EQ(row("out of order"), 0);
+  }
+}
+
 TEST_F(Journal, ALogMayComeThroughAPipe) {
   const auto log = generated(4, 20'000, 100);
   pipe_ends pipe = make_pipe();

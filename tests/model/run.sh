@@ -45,6 +45,12 @@ runs=(
   "broken snapshot -DN=2 -DRISE"
   "broken snapshot -DN=3 -DTOTAL=4 -DEARLY"
   "broken snapshot -DN=2 -DNOVALID"
+  "holds  keys    -DM=2 -DK=0"               # Keys that move.
+  "holds  keys    -DM=1 -DK=1"
+  "broken keys    -DM=2 -DNOASK"
+  "broken keys    -DM=2 -DONEASK"
+  "broken keys    -DM=2 -DNOSEE"
+  "broken keys    -DM=2 -DNOLOOK"
   "holds  member  -DM=2"                     # Lanes that join and leave: not built yet.
   "holds  pipe    -DTURNS=4"                 # Several turns in flight: not built yet.
 )
