@@ -103,7 +103,8 @@ TEST_P(CrashHeld, AtAnyInstructionEachMessageIsInOnePlaceAndEachLossIsCountedOnc
   const watchdog guard(std::chrono::seconds(is_full() ? 1800 : 150), name_of_test());
   const deed& tried = GetParam();
   // Steps go with the square of the instructions, of which a sanitizer makes many times more.
-  const std::uint64_t stride = sanitized ? 2'003 : is_full() ? 1 : 41;
+  const std::uint64_t few = tried.held > 10 ? 307 : 61;
+  const std::uint64_t stride = sanitized ? 2'003 : is_full() ? 1 : few;
   tally sum;
   std::size_t state = 0;
   bool is_over = false;
