@@ -7,7 +7,8 @@
 #   tidy    clang-tidy finds nothing in the library, the tools and the examples
 #   analyze the same with clang's static analyzer, which takes three times as long; not by default
 #   asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan    the tests under ThreadSanitizer
+#   tsan    the unit tests under ThreadSanitizer, which sees the threads of one process: all other
+#           programs have one thread each
 #   fuzz    each fuzz target over its corpus, and a few seconds more
 #   plain   the tests and the smoke run of the benchmarks, optimized as released
 set -euo pipefail
@@ -83,7 +84,8 @@ run_asan() {
 }
 
 run_tsan() {
-  build tsan || return 1
+  configure tsan &&
+    quietly build/build-tsan.log cmake --build build/tsan --target unit_tests || return 1
   # ThreadSanitizer wants its shadow memory at a fixed place, which a kernel that scatters
   # addresses widely may have taken; where the machine allows it, this run is not scattered.
   local steady=()
@@ -94,7 +96,7 @@ run_tsan() {
   local temporary status=0
   temporary="$(mktemp -d)"
   chmod 755 "$temporary"  # As /tmp lets everybody through.
-  TMPDIR="$temporary" "${steady[@]}" ctest --preset tsan -j2 || status=$?
+  TMPDIR="$temporary" "${steady[@]}" ctest --preset tsan -j2 -L unit || status=$?
   rm -rf "$temporary"
   return "$status"
 }
