@@ -1,6 +1,7 @@
 // Updates as messages: built by their senders, applied by their receivers.
 #include "cyto/update.hpp"
 
+#include <map>
 #include <utility>
 
 #include "cell_update_generated.h"
@@ -107,16 +108,28 @@ std::string_view to_string(update_refusal why) noexcept {
   return "unknown";
 }
 
+struct accepted_updates::functions {
+  std::map<std::string, change_function, std::less<>> on_change;
+  change_function on_any_change;
+  std::map<std::string, compute_function, std::less<>> compute;
+};
+
+accepted_updates::accepted_updates(cell_store& cells)
+    : cells_(&cells), functions_(std::make_unique<functions>()) {}
+accepted_updates::accepted_updates(accepted_updates&&) noexcept = default;
+accepted_updates& accepted_updates::operator=(accepted_updates&&) noexcept = default;
+accepted_updates::~accepted_updates() = default;
+
 accepted_updates& accepted_updates::on_change(std::string_view cell, change_function then) {
-  on_change_.insert_or_assign(std::string(cell), std::move(then));
+  functions_->on_change.insert_or_assign(std::string(cell), std::move(then));
   return *this;
 }
 accepted_updates& accepted_updates::on_change(change_function then) {
-  on_any_change_ = std::move(then);
+  functions_->on_any_change = std::move(then);
   return *this;
 }
 accepted_updates& accepted_updates::compute(std::string_view name, compute_function then) {
-  functions_.insert_or_assign(std::string(name), std::move(then));
+  functions_->compute.insert_or_assign(std::string(name), std::move(then));
   return *this;
 }
 
@@ -141,8 +154,8 @@ update_refusal accepted_updates::apply(const message_view& message, turn& in, bo
   const bool was_there = place != 0;
   const cell_value before = was_there ? cells_->load(place) : cell_value{};
   if (by == update_law::compute) {
-    const auto function = functions_.find(text_of(what->function()));
-    if (function == functions_.end()) return update_refusal::unknown_function;
+    const auto function = functions_->compute.find(text_of(what->function()));
+    if (function == functions_->compute.end()) return update_refusal::unknown_function;
     function->second(in, cell, text_of(what->argument()));
   } else {
     if (!was_there && new_cells_ == new_cells::refuse) return update_refusal::unknown_cell;
@@ -153,11 +166,11 @@ update_refusal accepted_updates::apply(const message_view& message, turn& in, bo
   if (in.fault() != turn_fault::none) return update_refusal::none;
   place = cells_->find(cell, kind);
   if (place == 0 || (was_there && cells_->load(place) == before)) return update_refusal::none;
-  const auto then = on_change_.find(cell);
-  if (then != on_change_.end()) {
+  const auto then = functions_->on_change.find(cell);
+  if (then != functions_->on_change.end()) {
     then->second(in, cell);
-  } else if (on_any_change_) {
-    on_any_change_(in, cell);
+  } else if (functions_->on_any_change) {
+    functions_->on_any_change(in, cell);
   }
   return update_refusal::none;
 }

@@ -25,7 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -103,7 +103,10 @@ class accepted_updates {
   using compute_function =
       std::function<void(turn& in, std::string_view cell, std::string_view argument)>;
 
-  explicit accepted_updates(cell_store& cells) noexcept : cells_(&cells) {}
+  explicit accepted_updates(cell_store& cells);
+  accepted_updates(accepted_updates&&) noexcept;
+  accepted_updates& operator=(accepted_updates&&) noexcept;
+  ~accepted_updates();
 
   // For an update of a cell that is not there: refuse, unless said otherwise.
   accepted_updates& of(new_cells how) noexcept {
@@ -127,9 +130,8 @@ class accepted_updates {
 
   cell_store* cells_;
   new_cells new_cells_ = new_cells::refuse;
-  std::map<std::string, change_function, std::less<>> on_change_;
-  change_function on_any_change_;
-  std::map<std::string, compute_function, std::less<>> functions_;
+  struct functions;
+  std::unique_ptr<functions> functions_;
 };
 
 // Sends what waits for that lane, oldest first, as far as there is room; part of the turn. How many
