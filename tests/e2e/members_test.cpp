@@ -48,11 +48,19 @@ class Members : public job_test {
   held_job start_growing(const std::string& parsers) const {
     return start_held([&](const auto& input) { return growing_job(input, parsers); });
   }
-  // Something waits for it.
-  void wait_for_backlog(process& system, const std::string& lane) const {
+  // Something waits for the parser, which stands. Where the parsers have been stopped, their source
+  // may wait for another one's room and send nothing more: then they go on for a moment.
+  void wait_for_backlog(process& system, const worker_pids& workers,
+                        const std::string& lane) const {
+    const std::vector<process_ref> parsers = parsers_in(workers);
+    int looks = 0;
     wait_for_status(system, [&](const json& document) {
       for (const json& each : document.at("lanes")) {
         if (each.at("name") == lane && each.at("in_flight").get<int>() > 0) return true;
+      }
+      if (++looks % 20 == 0) {
+        signal_all(parsers, SIGCONT);
+        signal_all(parsers, SIGSTOP);
       }
       return false;
     });
@@ -99,7 +107,7 @@ TEST_F(Members, RemovedOneFirstHandlesWhatWasSentToIt) {
   const process_ref counter = ready_process(system, "counter/0");
   counter.send_signal(SIGSTOP);  // So that there is no end.
   const process_ref parser = ready_process(system, "parser/1");
-  wait_for_backlog(system, "source/0 -> parser/1");
+  wait_for_backlog(system, held.workers, "source/0 -> parser/1");
   process remove = start({"remove", "parser", name()});
   wait_for_state(system, "parser/1", "leaving");
   EXPECT_FALSE(remove.wait_for(100ms));
@@ -132,7 +140,7 @@ TEST_F(Members, KilledWhileItLeavesItComesBackAndLeaves) {
   const process_ref counter = ready_process(system, "counter/0");
   counter.send_signal(SIGSTOP);
   const process_ref parser = ready_process(system, "parser/1");
-  wait_for_backlog(system, "source/0 -> parser/1");
+  wait_for_backlog(system, held.workers, "source/0 -> parser/1");
   process remove = start({"remove", "parser/1", name()});
   wait_for_state(system, "parser/1", "leaving");
   parser.send_signal(SIGKILL);
@@ -147,7 +155,7 @@ TEST_F(Members, NextSupervisorKnowsWhoIsThereAndWhoLeaves) {
   held_job held = start_growing(parsers);
   std::optional<process> system(std::move(held.system));
   const process_ref leaving = ready_process(*system, "parser/1");
-  wait_for_backlog(*system, "source/0 -> parser/1");
+  wait_for_backlog(*system, held.workers, "source/0 -> parser/1");
   const process_ref source = ready_process(*system, "source/0");
   source.send_signal(SIGSTOP);  // So that there is no end.
   process_ref(held.workers.at("parser/0")).send_signal(SIGCONT);
