@@ -76,7 +76,7 @@ TEST_P(ClosureWithSeed, KilledWorkersLoseAndDoubleNothing) {
   std::string divisor;
   run_with_kills(1, [&](int size) {
     divisor = std::to_string(std::max(1, every / size));
-    const std::string chaos = kill_every(5) + ",seed=" + std::to_string(GetParam());
+    const std::string chaos = kill_every(sanitized ? 5 : 2) + ",seed=" + std::to_string(GetParam());
     return search(excerpt(), tight_lanes + arguments{"--set", "root_every=" + divisor, "--json",
                                                      "--chaos", chaos});
   });
