@@ -112,6 +112,22 @@ bool supervisor::state::has_settled() {
   return true;
 }
 
+// A member that runs, or will, may put cells into lanes at any moment until it has handed over what
+// the last move took from it: nothing is at rest before that.
+bool supervisor::state::has_to_hand_over() {
+  const std::uint32_t move = the_board().moves.own();
+  if (the_board().settled.own() == move) return false;
+  const worker_spec* group = nullptr;
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    if (is_partitioned(i) && board_of(i).share.own() >> 1 == move) group = specs[i];
+  }
+  for (std::uint32_t i = 0; i < children.size(); ++i) {
+    const bool is_there = children[i].process || tree->is_wanted(i);
+    if (specs[i] == group && is_there && where->control_of(i).handed.observe() != move) return true;
+  }
+  return false;
+}
+
 void supervisor::state::move_shares() {
   if (tree->is_stopping() || !has_settled()) return;
   for (std::uint32_t i = 0; i < children.size(); ++i) {

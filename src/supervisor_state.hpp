@@ -155,6 +155,7 @@ struct supervisor::state final : restart_tree::hands {
   [[nodiscard]] bool has_heir(std::uint32_t slot);
   void move_share(std::uint32_t slot, bool gives);
   [[nodiscard]] bool has_settled();
+  [[nodiscard]] bool has_to_hand_over();
   void move_shares();
 
   // ports.cpp
