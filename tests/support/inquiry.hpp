@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 // ThreadSanitizer looks at threads of one process, of which there is one in what is stepped, and
 // makes each of the steps several hundred.
@@ -19,6 +20,11 @@ bool is_full();
 
 // Every one when all are wanted; else about `wanted`, spread evenly, and all of few.
 bool is_chosen(std::size_t index, std::size_t of, std::size_t wanted);
+
+// After how many instructions a scene of so many is cut off: after each, or after `wanted` numbers
+// that are spread evenly; last of all, never. How many it takes depends on the processor, since the
+// C library has a memcpy for each. Throws if there are fewer than wanted.
+std::vector<std::uint64_t> kill_points(std::uint64_t instructions, std::uint64_t wanted);
 
 // "Suite.Test" of the test that runs.
 std::string name_of_test();

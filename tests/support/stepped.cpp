@@ -114,6 +114,12 @@ bool stepped_child::step() {
   return !done_;
 }
 
+std::uint64_t stepped_child::step_at_most(std::uint64_t instructions) {
+  const std::uint64_t before = steps_;
+  while (steps_ - before < instructions && step()) continue;
+  return steps_ - before;
+}
+
 std::optional<long> stepped_child::next_system_call() const {
 #if defined(__x86_64__)
   constexpr long instruction = 0x050f;

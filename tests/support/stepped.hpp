@@ -41,6 +41,8 @@ class stepped_child {
 
   // One instruction. False once `act` has returned.
   bool step();
+  // So many instructions, fewer if `act` returns before; how many there were.
+  std::uint64_t step_at_most(std::uint64_t instructions);
   // The number of the system call that the next instruction is, if it is one; for a futex -1 - its
   // operation. Only x86-64 can be asked; elsewhere there never is one.
   [[nodiscard]] std::optional<long> next_system_call() const;
