@@ -181,9 +181,8 @@ std::uint64_t cell_store::make(std::string_view name, std::uint32_t kind, std::u
 
 cell_value cell_store::load(std::uint64_t cell) const noexcept {
   const auto& value = at<cell_record>(cell).value;
-  if (value.is_staged(0)) return value.own(0);
-  if (value.is_staged(1)) return value.own(1);
-  return value.own_current(turn_->commit_word());
+  const unsigned staged = value.staged();
+  return staged == versioned<3>::none ? value.own_current(turn_->commit_word()) : value.own(staged);
 }
 
 cell_value cell_store::load_committed(std::uint64_t cell) const noexcept {
@@ -192,12 +191,12 @@ cell_value cell_store::load_committed(std::uint64_t cell) const noexcept {
 
 bool cell_store::store(std::uint64_t cell, const cell_value& to) noexcept {
   auto& value = at<cell_record>(cell).value;
-  if (value.is_staged(0) || value.is_staged(1)) {
-    value.stage(value.is_staged(0) ? 0 : 1, to);
-    return true;
+  unsigned staged = value.staged();
+  if (staged == versioned<3>::none) {
+    if (!turn_->touch_cell(cell)) return false;
+    staged = 1 - (value.current(turn_->commit_word()) & 1);
   }
-  if (!turn_->touch_cell(cell)) return false;
-  value.stage(1 - (value.current(turn_->commit_word()) & 1), to);
+  value.stage(staged, to);
   return true;
 }
 

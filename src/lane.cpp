@@ -9,6 +9,7 @@ lane_writer::lane_writer(lane_ring where, shape_book& book, output_line& line,
   spare_ = 1 - (line.sent.current(commit) & 1);
   const auto sent = line.sent.own_current(commit);
   write_ = committed_ = sent[0];
+  top_ = ring_.top(write_);
   accepted_ = sent[1];
   accepted_bytes_ = sent[2];
   // The reader's word is input: what it cannot have given back leaves no room, and no more.
@@ -22,6 +23,7 @@ lane_reader::lane_reader(lane_ring where, input_line& line,
   spare_ = 1 - (line.taken.current(commit) & 1);
   const auto taken = line.taken.own_current(commit);
   read_ = committed_ = taken[0];
+  top_ = ring_.top(read_);
   delivered_ = taken[1];
   dropped_ = taken[2];
 }

@@ -291,7 +291,7 @@ bool supervisor::is_quiet() const {
   }
   if (!state_->ports_let_it_end()) return false;
   state_->the_board().watched.publish(1);
-  full_fence();  // V2
+  full_fence();                                  // V2
   if (state_->has_to_hand_over()) return false;  // Before the lanes are looked at.
   if (state_->errands->is_busy() || !cyto::is_quiet(where())) return false;
   // What a port has committed just before it was closed still counts.

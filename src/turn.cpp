@@ -172,19 +172,6 @@ status turn::push_back(turn_output& to) noexcept {
   return status::dropped;
 }
 
-bool turn::list(std::uint64_t entry) noexcept {
-  if (fault_ != turn_fault::none) return false;
-  if (listed_ == touched_max) {
-    fault_ = turn_fault::list_full;
-    return false;
-  }
-  // Entry, count, and only then the change itself: see wipe_touched().
-  own_->touched[listed_].stage(entry);
-  own_->touched_count.publish(++listed_);
-  hold_back_compiler();
-  return true;
-}
-
 bool turn::is_nearly_full() const noexcept {
   if (listed_ > touched_max / 2) return true;
   for (const turn_output* each : touched_outputs_) {
@@ -216,8 +203,9 @@ void turn::commit() noexcept {
     const std::uint64_t entry = own_->touched[i].own();
     if ((entry & index_mark) != 0) continue;
     cell_versions& cell = cell_at(arena_, entry);
-    if (cell.is_staged(0)) cell.seal(0, stamp);
-    if (cell.is_staged(1)) cell.seal(1, stamp);
+    if (const unsigned staged = cell.staged(); staged != cell_versions::none) {
+      cell.seal(staged, stamp);
+    }
   }
   if (root_changed_) {
     const unsigned spare = 1 - (own_->root.current(clock_.commit()) & 1);
@@ -250,11 +238,15 @@ void turn::commit() noexcept {
   }
   own_->turns.stage(own_->turns.own() + 1);
   full_fence();  // D1, for all bells below.
-  for (turn_output* each : touched_outputs_) ring(*each->reader_bell);
-  if (!keeps_space_) {
-    for (turn_input* each : touched_inputs_) tell_writer(*each);
+  for (turn_output* each : touched_outputs_) {
+    ring(*each->reader_bell);
+    each->touched = false;
   }
-  untouch();
+  for (turn_input* each : touched_inputs_) {
+    if (!keeps_space_) tell_writer(*each);
+    each->touched = false;
+  }
+  forget_touched();
   root_changed_ = false;
   quarantine_changed_ = false;
   listed_ = 0;  // In shared memory the old list stands: all it names is committed now.
@@ -283,9 +275,7 @@ void turn::tell_writer(turn_input& from) noexcept {
   ring(*from.writer_bell);
 }
 
-void turn::untouch() noexcept {
-  for (turn_output* each : touched_outputs_) each->touched = false;
-  for (turn_input* each : touched_inputs_) each->touched = false;
+void turn::forget_touched() noexcept {
   touched_outputs_.clear();
   touched_inputs_.clear();
   lossy_outputs_.clear();
@@ -299,11 +289,17 @@ void turn::abort() noexcept {
   quarantine_ = own_->quarantine.own_current(commit);
   quarantine_changed_ = false;
   wipe_touched(*own_, arena_, arena_bytes_, listed_, commit, root_[0]);
-  for (turn_input* each : touched_inputs_) each->lane.forget();
-  for (turn_output* each : touched_outputs_) each->lane.forget();
+  for (turn_input* each : touched_inputs_) {
+    each->lane.forget();
+    each->touched = false;
+  }
+  for (turn_output* each : touched_outputs_) {
+    each->lane.forget();
+    each->touched = false;
+  }
   for (turn_output* each : lossy_outputs_) each->losses.forget();
   for (account* each : changed_accounts_) each->forget();
-  untouch();
+  forget_touched();
   listed_ = 0;
   own_->handling.publish(0);
   recorder_.note(flight::aborted, 0, static_cast<std::uint32_t>(fault_), 0);

@@ -116,6 +116,11 @@ class versioned {
   [[nodiscard]] bool is_staged(unsigned index) const noexcept {
     return version_[index & 1].tag.own() == tag_staged;
   }
+  // The version that is being written, or `none`.
+  [[nodiscard]] unsigned staged() const noexcept {
+    if (is_staged(0)) return 0;
+    return is_staged(1) ? 1 : none;
+  }
   [[nodiscard]] std::uint64_t tag(unsigned index) const noexcept {
     return version_[index & 1].tag.observe();
   }

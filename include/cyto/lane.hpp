@@ -59,7 +59,7 @@ class lane_writer {
     }
     what.length = record_bytes(size, what.header_bytes);
     if (const status fits = reserve(what.length); fits != status::ok) return fits;
-    std::byte* top = ring_.top(write_);
+    std::byte* top = top_;
     const auto* from = static_cast<const std::byte*>(data);
     if (staged_ != 0 || what.header_bytes == wide_header_bytes) {
       std::memcpy(top - what.header_bytes - size, from, size);
@@ -76,7 +76,7 @@ class lane_writer {
   // end at the returned address. nullptr when there is no room now.
   [[nodiscard]] std::byte* claim(std::uint64_t bytes) noexcept {
     if (reserve(record_bytes(bytes, wide_header_bytes)) != status::ok) return nullptr;
-    return ring_.top(write_) - wide_header_bytes;
+    return top_ - wide_header_bytes;
   }
   // Stages the claimed payload: `size` bytes that end where claim() said.
   void append_claimed(std::uint32_t size, std::uint32_t kind_hops) noexcept {
@@ -88,6 +88,7 @@ class lane_writer {
   void announce(std::uint64_t stamp) noexcept;
   void forget() noexcept {
     write_ = committed_;
+    top_ = ring_.top(write_);
     staged_ = 0;
     staged_bytes_ = 0;
   }
@@ -145,13 +146,15 @@ class lane_writer {
     if (staged_ == 0) {
       first_ = what;
       first_number_ = number;
+      first_top_ = top_;
     } else if (number != 0) {
-      ring_.header(write_).ready.stage(number | stamp_mask);  // No turn has that stamp.
+      lane_ring::header_at(top_).ready.stage(number | stamp_mask);  // No turn has that stamp.
     } else {
-      write_header(ring_.header(write_), what);
+      write_header(lane_ring::header_at(top_), what);
     }
     write_ += what.length;
-    ring_.header(write_).ready.stage(0);  // L2
+    top_ = ring_.below(top_, what.length);
+    lane_ring::header_at(top_).ready.stage(0);  // L2
     ++staged_;
     staged_bytes_ += what.size;
   }
@@ -165,6 +168,7 @@ class lane_writer {
   shape_book* book_;
   output_line* line_;
   const word<std::uint64_t>* read_published_;
+  std::byte* top_ = nullptr;     // Of the record to come, as `write_` has it.
   std::uint64_t write_ = 0;      // Behind the newest staged record.
   std::uint64_t committed_ = 0;  // Behind the newest committed record.
   std::uint64_t read_seen_ = 0;
@@ -175,6 +179,7 @@ class lane_writer {
   std::uint32_t staged_ = 0;
   unsigned spare_;  // The version that is not current: the next turn writes it.
   record_shape first_;
+  std::byte* first_top_ = nullptr;
   std::uint64_t first_number_ = 0;  // Of its shape; 0: its header says all.
   std::byte kept_[line_bytes - brief_header_bytes] = {};
 };
@@ -222,28 +227,16 @@ class lane_reader {
   }
   // peek() in two steps, for who wants the stamp first. REQUIRES, of the others: find() found one.
   look find() noexcept {
-    const record_header& header = ring_.header(read_);
-    std::uint64_t ready = header.ready.observe();
-    // The bit is a few stores behind. To wait for it is cheaper than to take the writer's commit
-    // word away from it, which would hold up the next one too.
-    for (int i = 0; i < looks_for_bit && (ready & stamp_mask) > commit_seen_; ++i) {
-      if (ready >= committed_bit) break;
-      ready = header.ready.observe();
-    }
+    const record_header& header = lane_ring::header_at(top_);
+    const std::uint64_t ready = header.ready.observe();
     if (ready == 0) return look::nothing;
-    const std::uint64_t stamp = ready & stamp_mask;
-    if ((ready & committed_bit) != 0) {
-      commit_seen_ = std::max(commit_seen_, stamp);
-    } else if (stamp > commit_seen_) {  // L4
-      commit_seen_ = std::max(commit_seen_, writer_commit_->observe());
-      if (stamp > commit_seen_) return look::nothing;
-      if ((header.ready.observe() & ~committed_bit) != ready) return look::nothing;  // L1
-    }
-    return read_header(ready);
+    if (ready < committed_bit) return find_without_bit(header, ready);
+    commit_seen_ = std::max(commit_seen_, ready & stamp_mask);
+    return read_header(header, ready);
   }
   [[nodiscard]] std::uint64_t front_stamp() const noexcept { return front_stamp_; }
   void show(message_view& out) const noexcept {
-    out.data = ring_.top(read_) - front_.header_bytes - front_.size;
+    out.data = top_ - front_.header_bytes - front_.size;
     out.size = front_.size;
     out.kind = front_.kind_hops & 0xffffffU;
     out.hops = static_cast<std::uint8_t>(front_.kind_hops >> 24);
@@ -254,11 +247,12 @@ class lane_reader {
   [[nodiscard]] std::size_t front_alignment() const noexcept { return front_.header_bytes; }
   // The word that says whether there is something at the read position.
   [[nodiscard]] const word<std::uint64_t>& front_ready() const noexcept {
-    return ring_.header(read_).ready;
+    return lane_ring::header_at(top_).ready;
   }
   // Takes the record that peek() showed, for the turn in progress.
   void take(const message_view& taken) noexcept {
     read_ += front_.length;
+    top_ = ring_.below(top_, front_.length);
     stamp_taken_ = taken.stamp;
     ++taken_;
   }
@@ -276,13 +270,14 @@ class lane_reader {
   void give_back() noexcept { line_->read_published.publish(read_); }  // L3
   void forget() noexcept {
     read_ = committed_;
+    top_ = ring_.top(read_);
     taken_ = 0;
     dropped_more_ = 0;
     stamp_taken_ = stamp_committed_;
   }
 
   // Whether nothing stands at the read position, committed or not.
-  [[nodiscard]] bool looks_empty() const noexcept { return ring_.header(read_).ready.own() == 0; }
+  [[nodiscard]] bool looks_empty() const noexcept { return front_ready().own() == 0; }
   // Where the front stands, taken in this turn or not.
   [[nodiscard]] std::uint64_t position() const noexcept { return read_; }
   // Taken, in this turn or before, and not given back.
@@ -301,22 +296,47 @@ class lane_reader {
  private:
   static constexpr int looks_for_bit = 64;
 
+  // Of all records of a turn but the first, and of the first for a moment.
+  look find_without_bit(const record_header& header, std::uint64_t ready) noexcept {
+    // The bit is a few stores behind. To wait for it is cheaper than to take the writer's commit
+    // word away from it, which would hold up the next one too.
+    for (int i = 0; i < looks_for_bit && (ready & stamp_mask) > commit_seen_; ++i) {
+      if (ready >= committed_bit) break;
+      ready = header.ready.observe();
+    }
+    if (ready == 0) return look::nothing;
+    const std::uint64_t stamp = ready & stamp_mask;
+    if ((ready & committed_bit) != 0) {
+      commit_seen_ = std::max(commit_seen_, stamp);
+    } else if (stamp > commit_seen_) {  // L4
+      commit_seen_ = std::max(commit_seen_, writer_commit_->observe());
+      if (stamp > commit_seen_) return look::nothing;
+      if ((header.ready.observe() & ~committed_bit) != ready) return look::nothing;  // L1
+    }
+    return read_header(header, ready);
+  }
   // A peer's bytes are input: each number is read once and checked before it is used.
-  look read_header(std::uint64_t ready) noexcept {
-    front_ = ring_.shape(read_, ready);
-    front_stamp_ = ready & stamp_mask;
-    if (!ring_.holds(front_) || front_stamp_ < stamp_taken_ || front_stamp_ > stamp_max ||
-        front_stamp_ == 0) [[unlikely]] {
+  look read_header(const record_header& header, std::uint64_t ready) noexcept {
+    const record_shape what = ring_.shape_of(header, ready);
+    const std::uint64_t stamp = ready & stamp_mask;
+    // One by one: a copy of the whole would be loaded by halves that were just stored in parts, and
+    // wait until these have left the store buffer.
+    front_.length = what.length;
+    front_.size = what.size;
+    front_.kind_hops = what.kind_hops;
+    front_.header_bytes = what.header_bytes;
+    front_stamp_ = stamp;
+    if (!ring_.holds(what) || stamp < stamp_taken_ || stamp > stamp_max || stamp == 0)
+        [[unlikely]] {
       return look::corrupt;
     }
     // The reader will follow offsets through the payload: fetch its lines all at once. Of a large
     // one fetch the beginning, where FlatBuffers have their root.
-    const std::byte* top = ring_.top(read_);
-    const std::byte* stop = top - front_.length;
-    if (front_.length > 17 * line_bytes) [[unlikely]] {
+    const std::byte* stop = top_ - what.length;
+    if (what.length > 17 * line_bytes) [[unlikely]] {
       for (std::uint64_t i = 0; i < 4; ++i) __builtin_prefetch(stop + i * line_bytes);
     } else {
-      for (const std::byte* at = top - 2 * line_bytes; at >= stop; at -= line_bytes) {
+      for (const std::byte* at = top_ - 2 * line_bytes; at >= stop; at -= line_bytes) {
         __builtin_prefetch(at);
       }
     }
@@ -326,6 +346,7 @@ class lane_reader {
   lane_ring ring_;
   input_line* line_;
   const word<std::uint64_t>* writer_commit_;
+  std::byte* top_ = nullptr;  // Of the front, as `read_` has it.
   std::uint64_t read_ = 0;
   std::uint64_t committed_ = 0;
   std::uint64_t commit_seen_ = 0;
@@ -347,8 +368,8 @@ inline void lane_writer::seal(std::uint64_t stamp) noexcept {
   // After the account, so that of a single record little stands between its header and the bit: its
   // reader waits on this very line.
   // The whole line: below a shorter payload there is only slack.
-  record_header& first = ring_.header(committed_);
-  std::byte* line = ring_.top(committed_) - line_bytes;
+  record_header& first = lane_ring::header_at(first_top_);
+  std::byte* line = first_top_ - line_bytes;
   if (first_number_ != 0) {
     std::memcpy(line, kept_, line_bytes - brief_header_bytes);
   } else {
@@ -358,17 +379,19 @@ inline void lane_writer::seal(std::uint64_t stamp) noexcept {
     write_header(first, first_);
   }
   first.ready.stage(stamp | first_number_);
-  std::uint64_t at = committed_ + first_.length;
+  std::byte* top = first_top_;
+  std::uint64_t length = first_.length;
   for (std::uint32_t i = 1; i < staged_; ++i) {
-    record_header& each = ring_.header(at);
+    top = ring_.below(top, length);
+    record_header& each = lane_ring::header_at(top);
     const std::uint64_t number = each.ready.own() & shape_mask;
-    at += ring_.shape(at, number).length;
+    length = ring_.shape_of(each, number).length;
     each.ready.stage(stamp | number);
   }
 }
 
 inline void lane_writer::announce(std::uint64_t stamp) noexcept {
-  ring_.header(committed_).ready.publish(stamp | first_number_ | committed_bit);  // L4
+  lane_ring::header_at(first_top_).ready.publish(stamp | first_number_ | committed_bit);  // L4
   // The next turn writes there, probably as much as this one; the reader may still own the lines.
   // Of a large message only the top is written at once.
   const std::uint64_t used = (write_ - committed_) / line_bytes;
@@ -378,8 +401,7 @@ inline void lane_writer::announce(std::uint64_t stamp) noexcept {
   accepted_bytes_ += staged_bytes_;
   staged_ = 0;
   staged_bytes_ = 0;
-  const std::byte* next = ring_.top(committed_);
-  for (std::uint64_t i = 1; i <= lines; ++i) expect_to_write(next - i * line_bytes);
+  for (std::uint64_t i = 1; i <= lines; ++i) expect_to_write(top_ - i * line_bytes);
 }
 
 inline std::uint64_t lane_reader::seal(std::uint64_t stamp) noexcept {

@@ -93,7 +93,7 @@ class mailbox {
   [[nodiscard]] bool has_any() noexcept {
     if (in_sight_ != 0) return true;
     for (std::size_t at = 0; at < doors_.size(); at += doors_at_once) {
-      if (!is_one_open(at)) continue;
+      if (!is_one_open(&doors_[at])) continue;
       for (std::size_t i = at; i < at + doors_at_once; ++i) {
         if (doors_[i]->observe() != 0 && look_at(i)) return true;
       }
@@ -107,6 +107,9 @@ class mailbox {
   static constexpr std::size_t doors_at_once = 4;
   static constexpr std::uint64_t nothing_in_sight = ~std::uint64_t{0};
 
+  // Where the next record of a lane will be announced.
+  using door = const word<std::uint64_t>*;
+
   struct front {
     turn_input* input;
     std::uint64_t stamp;  // Or nothing_in_sight.
@@ -118,10 +121,10 @@ class mailbox {
   [[nodiscard]] bool is_in_sight(std::size_t index) const noexcept {
     return fronts_[index].stamp != nothing_in_sight;
   }
-  [[nodiscard]] bool is_one_open(std::size_t from) const noexcept {
+  static bool is_one_open(const door* from) noexcept {
     std::uint64_t any = 0;
 #pragma GCC unroll 8
-    for (std::size_t i = from; i < from + doors_at_once; ++i) any |= doors_[i]->observe();
+    for (std::size_t i = 0; i < doors_at_once; ++i) any |= from[i]->observe();
     return any != 0;
   }
   [[nodiscard]] bool before(std::size_t a, std::size_t b) const noexcept {
@@ -140,17 +143,20 @@ class mailbox {
   // M1
   [[nodiscard]] std::size_t first_of_all() noexcept {
     std::size_t best = least_in_sight();
+    // Neither of them changes; said here because each look at a door could have changed anything.
+    door* const doors = doors_.data();
+    const std::size_t count = doors_.size();
     std::size_t at = 0;
-    for (std::size_t left = doors_.size(); left > 0; left -= doors_at_once) {
-      if (is_one_open(at)) {
+    for (std::size_t left = count; left > 0; left -= doors_at_once) {
+      if (is_one_open(doors + at)) {
         for (std::size_t i = at; i < at + doors_at_once; ++i) {
-          if (doors_[i]->observe() == 0 || !look_at(i) || !before(i, best)) continue;
+          if (doors[i]->observe() == 0 || !look_at(i) || !before(i, best)) continue;
           best = i;
-          left = doors_.size() + doors_at_once;  // These too: some were looked at before it.
+          left = count + doors_at_once;  // These too: some were looked at before it.
         }
       }
       at += doors_at_once;
-      if (at == doors_.size()) at = 0;
+      if (at == count) at = 0;
     }
     return best;
   }
@@ -179,9 +185,9 @@ class mailbox {
   }
 
   std::vector<front> fronts_;
-  // Where the next record of each lane will be announced: all that a look at an empty lane reads.
-  // Of a lane that need not be looked at, a word that is always 0; also behind the last one.
-  std::vector<const word<std::uint64_t>*> doors_;
+  // One for each lane: all that a look at an empty one reads. Of a lane that need not be looked at,
+  // a word that is always 0; also behind the last one.
+  std::vector<door> doors_;
   word<std::uint64_t> closed_{};
   std::size_t in_sight_ = 0;
   bool has_fenced_ = false;

@@ -107,13 +107,23 @@ struct lane_ring {
   [[nodiscard]] std::byte* top(std::uint64_t position) const noexcept {
     return base + 2 * capacity - (position & (capacity - 1));
   }
+  // The top that follows `length` bytes after this one; for who goes on from record to record.
+  [[nodiscard]] std::byte* below(std::byte* top, std::uint64_t length) const noexcept {
+    std::byte* const next = top - length;
+    return next > base + capacity ? next : next + capacity;
+  }
+  static record_header& header_at(std::byte* top) noexcept {
+    return *reinterpret_cast<record_header*>(top - sizeof(record_header));
+  }
   [[nodiscard]] record_header& header(std::uint64_t position) const noexcept {
-    return *reinterpret_cast<record_header*>(top(position) - sizeof(record_header));
+    return header_at(top(position));
+  }
+  [[nodiscard]] record_shape shape(std::uint64_t position, std::uint64_t ready) const noexcept {
+    return shape_of(header(position), ready);
   }
   // Reads each word once. Of a brief record without a shape the length is 0.
-  [[nodiscard]] record_shape shape(std::uint64_t position, std::uint64_t ready) const noexcept {
+  [[nodiscard]] record_shape shape_of(const record_header& at, std::uint64_t ready) const noexcept {
     if ((ready & shape_mask) == 0) {
-      const record_header& at = header(position);
       const std::uint32_t size_wide = at.size_wide.own();
       const std::uint32_t size = size_wide & ~wide_bit;
       const std::uint32_t header_bytes =

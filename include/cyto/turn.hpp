@@ -440,7 +440,7 @@ class turn {
     if (!to.touched) touch(to);
     return sent;
   }
-  void untouch() noexcept;
+  void forget_touched() noexcept;
   static void tell_writer(turn_input& from) noexcept;
   status send_copy(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind,
                    std::size_t alignment);
@@ -464,7 +464,18 @@ class turn {
   status bury(turn_output& to, const void* data, std::uint32_t size, std::uint32_t kind) noexcept;
   void make_room_for_dead_letters() noexcept;
   void lose(turn_output& to, lane_loss why) noexcept;
-  bool list(std::uint64_t entry) noexcept;
+  bool list(std::uint64_t entry) noexcept {
+    if (fault_ != turn_fault::none) return false;
+    if (listed_ == touched_max) [[unlikely]] {
+      fault_ = turn_fault::list_full;
+      return false;
+    }
+    // Entry, count, and only then the change itself: see wipe_touched().
+    own_->touched[listed_].stage(entry);
+    own_->touched_count.publish(++listed_);
+    hold_back_compiler();
+    return true;
+  }
 
   control* own_;
   std::byte* arena_;
