@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a few short cases of each kind and says whether their rows have every field.
+"""Runs a few short cases of each kind and says whether machine and rows have every field.
 
   bench/rows.py CYTO_BENCH
 
@@ -12,14 +12,17 @@ import sys
 
 FIELDS = ("bench case mode bytes p50_ns p90_ns p99_ns p999_ns max_ns mean_ns count per_s "
           "bytes_per_s cpu_s context_switches lost passes floor ratios ratio_to_floor").split()
+FACTS = "commit cpu cores kernel compiler governor pinned_to unfit_to_quote".split()
 BENCHES = "lane wake updates tasks threads".split()
 
 
 def main():
     command = [sys.argv[1], *BENCHES, "--seconds", "0.002", "--passes", "1"]
-    rows = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True,
-                                     text=True, timeout=200).stdout)["rows"]
-    wrong = [f"no row of {bench}" for bench in BENCHES
+    document = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True,
+                                         text=True, timeout=200).stdout)
+    rows, machine = document["rows"], document["machine"]
+    wrong = [f"machine: no {fact}" for fact in FACTS if fact not in machine]
+    wrong += [f"no row of {bench}" for bench in BENCHES
              if not any(row["bench"] == bench for row in rows)]
     for row in rows:
         name = f"{row['bench']} {row['case']} {row['mode']}"

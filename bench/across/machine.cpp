@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 #include "across/machine.hpp"
+#include "commit.hpp"
 #include "cyto/doorbell.hpp"
 #include "version.hpp"
 
@@ -49,6 +51,7 @@ nlohmann::ordered_json machine_facts() {
   uname(&kernel);
   nlohmann::ordered_json out;
   out["cyto"] = CYTO_VERSION;
+  out["commit"] = CYTO_COMMIT;
   out["cpu"] = cpu_model();
   out["cores"] = usable_cores();
   out["kernel"] = std::string(kernel.sysname) + " " + kernel.release + " " + kernel.machine;
@@ -65,6 +68,9 @@ nlohmann::ordered_json unfit_to_quote(double load_before) {
   const bool real_time = machine_facts()["real_time"].get<bool>();
   if (load_before > 0.7 && !real_time) {
     out.push_back("other processes ran: load average " + std::to_string(load_before));
+  }
+  if (std::string_view(CYTO_COMMIT).ends_with("-dirty")) {
+    out.push_back("built of sources that are in no commit");
   }
 #ifndef NDEBUG
   out.push_back("built with assertions");

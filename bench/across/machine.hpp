@@ -5,7 +5,7 @@
 
 namespace cyto::bench {
 
-// Processor, cores, kernel, compiler, scheduling: one JSON object.
+// Commit, processor, cores, kernel, compiler, scheduling: one JSON object.
 nlohmann::ordered_json machine_facts();
 // Processes that ran or wanted to, mean of the last minute.
 double load_average();
