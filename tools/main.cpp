@@ -169,8 +169,10 @@ int command(int argc, char** argv) {
       trace_verb->add_option("--seconds", trace.seconds, "how long to record (1)")
           ->check(CLI::Range(1, 3'600));
   auto* traced_format =
-      trace_verb->add_option("--format", trace.format, "jsonl (the default), chrome or dot")
-          ->check(CLI::IsMember({"jsonl", "chrome", "dot"}));
+      trace_verb
+          ->add_option("--format", trace.format,
+                       "jsonl (the default), chrome or dot; svg: what graphviz makes of dot")
+          ->check(CLI::IsMember({"jsonl", "chrome", "dot", "svg"}));
   auto* check = trace_verb->add_option(
       "--check", trace.check,
       "file of events; - is standard input. Is it in order, causal, nothing missing or doubled?");

@@ -19,6 +19,7 @@ test_packages=(
   clang-tidy clang-format python3 gzip
   clang libclang-rt-dev # libFuzzer and its sanitizers.
   gcc libc6-dev spin # spin's models are C programs in the end.
+  graphviz # Draws what `cyto trace --format svg` shows.
 )
 # Nothing but the benchmarks looks for these, and they do without.
 bench_packages=(

@@ -7,9 +7,11 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include <cyto/error.hpp>
 #include "command.hpp"
+#include "graphviz.hpp"
 #include "trace_check.hpp"
 #include "trace_formats.hpp"
 #include "trace_record.hpp"
@@ -41,8 +43,15 @@ void write_out(const std::string& text) {
 }
 
 int record_verb(const trace_options& options) {
-  const recording made = record(the_system(options.name), std::chrono::seconds(options.seconds));
-  write_out(text_of(made.what, options.format));
+  const std::string system = the_system(options.name);
+  std::optional<graphviz> drawing;  // Before anything is recorded that it could not draw.
+  if (options.format == "svg") drawing.emplace();
+  const recording made = record(system, std::chrono::seconds(options.seconds));
+  if (drawing) {
+    drawing->draw(dot_of(made.what));
+  } else {
+    write_out(text_of(made.what, options.format));
+  }
   bool is_whole = made.cut.empty();
   if (!is_whole) {
     fmt::print(stderr, "cyto: trace of {}: is shorter than {} s: {}\n", made.what.name,

@@ -153,10 +153,31 @@ TEST_F(Trace, AsAGraphShowsWhoSendsToWhom) {
   EXPECT_NE(graph.find(R"("source/0" -> "parser/1" [label=")"), std::string::npos) << graph;
   EXPECT_NE(graph.find(R"("parser/0" -> "counter/1" [label=")"), std::string::npos) << graph;
   EXPECT_EQ(graph.find("color=red"), std::string::npos) << graph;
-  if (!std::filesystem::exists("/usr/bin/dot")) return;  // It is not needed for anything else.
-  const outcome drawn = run({"/usr/bin/dot", "-Tsvg", in_dir("trace")});
+}
+
+TEST_F(Trace, AsAPictureIsDrawnByGraphviz) {
+  held_job held = start_held_job();
+  process trace = start_trace("svg");
+  wait_for_tracing(held.system, true);
+  let_run(held);
+  EXPECT_EQ(held.system.wait().exit_code, 0);
+  const outcome drawn = trace.wait();
   EXPECT_EQ(drawn.exit_code, 0) << drawn.err;
-  EXPECT_NE(drawn.out.find("<svg"), std::string::npos);
+  const std::string picture = read_file(in_dir("trace"));
+  EXPECT_NE(picture.find("<svg"), std::string::npos);
+  EXPECT_NE(picture.find("source/0&#45;&gt;parser/1"), std::string::npos) << picture;
+}
+
+TEST_F(Trace, AsAPictureIsRefusedWhereGraphvizIsNot) {
+  held_job held = start_held_job();
+  process_options nowhere;
+  nowhere.env.emplace_back("PATH", in_dir("").string());
+  const outcome refused = cyto({"trace", name(), "--format", "svg"}, nowhere);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("there is no program 'dot'"), std::string::npos) << refused.err;
+  EXPECT_EQ(refused.out, "");
+  let_run(held);
+  EXPECT_EQ(held.system.wait().exit_code, 0);
 }
 
 TEST_F(Trace, OfASystemWithoutMemoryForItIsRefused) {
