@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the table of docs/PERFORMANCE.md and README.md, and the picture, from bench/results/*.json.
+"""Makes the tables of docs/PERFORMANCE.md and README.md, and the picture, from bench/results/.
 
   bench/figures.py            writes them
   bench/figures.py --check    says whether they are what the results say; exit code 1 if not
 
-Each result is what `cyto bench all --json` has printed. A figure is the median over the results.
+There is a folder for each machine, with what `cyto bench all --json` (run-N.json) and `bench/idle.py
+--json` (idle-N.json) have printed on it. A figure is the median over the runs.
 """
 import json
 import math
@@ -42,16 +43,26 @@ def key(row):
     return f"{row['bench']}/{row['case']}/{row['mode']}/{row['bytes']}"
 
 
+class machine:
+    """What was measured on one."""
+
+    def __init__(self, folder):
+        self.name = folder.name.capitalize()
+        self.results = [json.loads(path.read_text()) for path in sorted(folder.glob("run-*.json"))]
+        self.idle = [json.loads(path.read_text()) for path in sorted(folder.glob("idle-*.json"))]
+        self.rows = {}
+        for result in self.results:
+            for row in result["rows"]:
+                self.rows.setdefault(key(row), []).append(row)
+        self.facts = self.results[0]["machine"] if self.results else {}
+
+
 def load():
-    paths = sorted((ROOT / "bench/results").glob("run-*.json"))
-    results = [json.loads(path.read_text()) for path in paths]
-    if not results:
+    folders = sorted(path for path in (ROOT / "bench/results").iterdir() if path.is_dir())
+    machines = [each for each in map(machine, folders) if each.results]
+    if not machines:
         sys.exit("figures.py: bench/results has no results")
-    rows = {}
-    for result in results:
-        for row in result["rows"]:
-            rows.setdefault(key(row), []).append(row)
-    return results, rows
+    return machines
 
 
 def time_text(ns):
@@ -92,52 +103,67 @@ def compared(rows, name, ratio, bound):
     return f"{ratio:.2f}, +{more:.0f} ns", more <= float(bound[1:])
 
 
-def idle_row():
-    """Of bench/idle.py --json, the median run; its bound is a thousandth of a core."""
-    found = [json.loads(path.read_text())
-             for path in sorted((ROOT / "bench/results").glob("idle-*.json"))]
-    if not found:
-        return []
-    share = statistics.median(each["core_permille"] for each in found)
-    wakes = statistics.median(each["wakes_per_s"] for each in found)
-    return [f"| 16 idle workers and their supervisor | {wakes:.0f} wake-ups a second | one core "
-            f"| {share:.2f} ‰{'' if share <= 1 else ' (missed)'} | 1 ‰ | 0 wake-ups |"]
-
-
-def table(results, rows):
-    lines = ["| round trip between two processes | median | its floor | ratio | bound | aim |",
-             "|---|---|---|---|---|---|"]
-    for name, what, floor, bound, aim in ROWS:
-        found = figure(rows, name)
-        if found is None:
+def idle_row(machines):
+    """The median run; its bound is a thousandth of a core."""
+    cells = []
+    for each in machines:
+        if not each.idle:
+            cells.append("")
             continue
-        text, ratio = found
-        shown, is_good = compared(rows, name, ratio, bound)
-        verdict = "" if is_good else " (missed)"
-        lines.append(f"| {what} | {text} | {floor} | {shown}{verdict} | {bound_text(bound)} "
-                     f"| {bound_text(aim)} |")
-    lines += idle_row()
-    machine = results[0]["machine"]
+        share = statistics.median(one["core_permille"] for one in each.idle)
+        wakes = statistics.median(one["wakes_per_s"] for one in each.idle)
+        missed = "" if share <= 1 else " (missed)"
+        cells.append(f"{wakes:.0f} wake-ups a second, {share:.2f} ‰{missed}")
+    return ("| 16 idle workers and their supervisor | one core | 1 ‰ | 0 wake-ups | "
+            + " | ".join(cells) + " |")
+
+
+def about(each):
+    """A machine, its floors, and what makes its figures unfit to be quoted."""
     floors = ", ".join(
-        f"{what} {figure(rows, name)[0]}" for name, what in
+        f"{what} {figure(each.rows, name)[0]}" for name, what in
         (("floor/line/spin/48", "one cache line"), ("floor/ring/spin/248", "bare ring of 248 B"),
-         ("floor/futex/park/8", "futex")) if figure(rows, name))
-    lines += ["", f"Floors: {floors}. {len(results)} runs of `cyto bench all`, each the median of "
-              f"{machine['passes']} passes;", f"{machine['cpu']}, {machine['cores']} cores, "
-              f"{machine['kernel']}, {machine['compiler']}. Not fit to be quoted elsewhere:",
-              "; ".join(machine["unfit_to_quote"]) + "."]
-    peers = peers_of(rows)
-    if peers:
-        lines += ["", *peer_table(peers)]
+         ("floor/futex/park/8", "futex")) if figure(each.rows, name))
+    facts = each.facts
+    commit = f" at commit {facts['commit']}" if "commit" in facts else ""
+    return (f"{each.name}: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}, "
+            f"{facts['compiler']}; {len(each.results)} runs of `cyto bench all`{commit}, each the "
+            f"median of {facts['passes']} passes. Floors: {floors}. Not fit to be quoted elsewhere: "
+            + "; ".join(facts["unfit_to_quote"]) + ".")
+
+
+def table(machines):
+    names = " | ".join(each.name for each in machines)
+    lines = [f"| round trip between two processes | its floor | bound | aim | {names} |",
+             "|---" * (4 + len(machines)) + "|"]
+    for name, what, floor, bound, aim in ROWS:
+        cells = []
+        for each in machines:
+            found = figure(each.rows, name)
+            if found is None:
+                cells.append("")
+                continue
+            text, ratio = found
+            shown, is_good = compared(each.rows, name, ratio, bound)
+            cells.append(f"{text}, {shown}{'' if is_good else ' (missed)'}")
+        lines.append(f"| {what} | {floor} | {bound_text(bound)} | {bound_text(aim)} | "
+                     + " | ".join(cells) + " |")
+    lines.append(idle_row(machines))
+    for each in machines:
+        lines += ["", about(each)]
+    for each in machines:
+        peers = peers_of(each.rows)
+        if peers:
+            lines += ["", *peer_table(each, peers)]
     return "\n".join(lines)
 
 
-def peer_table(peers):
+def peer_table(of, peers):
     """Round trips of everybody, polling, and how many times cyto's they are."""
     sizes = [size for size in peers if len(peers[size]) > 2]
     own = {size: dict(peers[size]).get("cyto") for size in sizes}
     names = [name for name, _ in peers[sizes[0]]]
-    lines = ["| round trip, both sides polling | " + " | ".join(map(size_text, sizes)) + " |",
+    lines = [f"| round trip, both sides polling; {of.name} | " + " | ".join(map(size_text, sizes)) + " |",
              "|---" * (len(sizes) + 1) + "|"]
     for name in names:
         cells = []
@@ -198,12 +224,12 @@ def with_block(text, block):
 
 
 def main():
-    results, rows = load()
+    machines = load()
     wanted = {}
     for name in ("README.md", "docs/PERFORMANCE.md"):
         path = ROOT / name
-        wanted[path] = with_block(path.read_text(), table(results, rows))
-    peers = peers_of(rows)
+        wanted[path] = with_block(path.read_text(), table(machines))
+    peers = peers_of(machines[0].rows)
     if peers:
         wanted[ROOT / "docs/latency.svg"] = picture(peers)
     stale = [path for path, text in wanted.items()
