@@ -22,6 +22,9 @@
 //      the room of one that has gone while another has come.
 //   V4 A share of keys is stored, with the number of its move, before `moves` has that number. Who
 //      has read `moves` passes over what is later: all go by the same shares as of one move.
+//   V5 A member commits the last of what it hands over of its keys, then publishes `handed`. Quiet
+//      is looked for in the lanes only once all who run, or will, have: before that one of them may
+//      put cells into a lane that was seen empty.
 //
 // Death: killed anywhere, it leaves workers that run on, a socket file that refuses connections,
 //   and no lock. The next supervisor replaces the socket and adopts whoever lives.
