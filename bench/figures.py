@@ -4,8 +4,8 @@
   bench/figures.py            writes them
   bench/figures.py --check    says whether they are what the results say; exit code 1 if not
 
-There is a folder for each machine, with what `cyto bench all --json` (run-N.json) and `bench/idle.py
---json` (idle-N.json) have printed on it. A figure is the median over the runs.
+There is a folder for each machine, with what `cyto bench all --json` (run-N.json) and
+`bench/idle.py --json` (idle-N.json) have printed on it. A figure is the median over the runs.
 """
 import json
 import math
@@ -128,8 +128,8 @@ def about(each):
     commit = f" at commit {facts['commit']}" if "commit" in facts else ""
     return (f"{each.name}: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}, "
             f"{facts['compiler']}; {len(each.results)} runs of `cyto bench all`{commit}, each the "
-            f"median of {facts['passes']} passes. Floors: {floors}. Not fit to be quoted elsewhere: "
-            + "; ".join(facts["unfit_to_quote"]) + ".")
+            f"median of {facts['passes']} passes. Floors: {floors}. "
+            f"Not fit to be quoted elsewhere: {'; '.join(facts['unfit_to_quote'])}.")
 
 
 def table(machines):
@@ -163,7 +163,8 @@ def peer_table(of, peers):
     sizes = [size for size in peers if len(peers[size]) > 2]
     own = {size: dict(peers[size]).get("cyto") for size in sizes}
     names = [name for name, _ in peers[sizes[0]]]
-    lines = [f"| round trip, both sides polling; {of.name} | " + " | ".join(map(size_text, sizes)) + " |",
+    columns = [f"round trip, both sides polling; {of.name}", *map(size_text, sizes)]
+    lines = [f"| {' | '.join(columns)} |",
              "|---" * (len(sizes) + 1) + "|"]
     for name in names:
         cells = []

@@ -379,13 +379,12 @@ inline void lane_writer::seal(std::uint64_t stamp) noexcept {
     write_header(first, first_);
   }
   first.ready.stage(stamp | first_number_);
-  std::byte* top = first_top_;
-  std::uint64_t length = first_.length;
+  // By positions: whoever writes over its own lane is led nowhere but into it.
+  std::uint64_t at = committed_ + first_.length;
   for (std::uint32_t i = 1; i < staged_; ++i) {
-    top = ring_.below(top, length);
-    record_header& each = lane_ring::header_at(top);
+    record_header& each = ring_.header(at);
     const std::uint64_t number = each.ready.own() & shape_mask;
-    length = ring_.shape_of(each, number).length;
+    at += ring_.shape_of(each, number).length;
     each.ready.stage(stamp | number);
   }
 }

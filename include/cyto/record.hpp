@@ -107,7 +107,8 @@ struct lane_ring {
   [[nodiscard]] std::byte* top(std::uint64_t position) const noexcept {
     return base + 2 * capacity - (position & (capacity - 1));
   }
-  // The top that follows `length` bytes after this one; for who goes on from record to record.
+  // The top that follows `length` bytes after this one. REQUIRES: length <= capacity; what stands
+  // in a header is a length only once holds() has said so.
   [[nodiscard]] std::byte* below(std::byte* top, std::uint64_t length) const noexcept {
     std::byte* const next = top - length;
     return next > base + capacity ? next : next + capacity;
