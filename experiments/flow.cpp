@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "counters.hpp"
 #include "role.hpp"
 
 namespace cyto::experiment {
@@ -66,6 +67,7 @@ class feed {
         to_(lanes_to(self)),
         sent_(self.cell<counter>("sent")),
         first_(sent_.value()),
+        is_of_updates_(self.setting("as", "items") == "updates"),
         interval_ns_(interval_of(number_setting(self, "per_s"))),
         spin_ns_(spin_of(self.setting("awaits", "closely"))),
         began_ns_(now_ns()) {
@@ -96,9 +98,7 @@ class feed {
       // An open loop: what is late has been under way since it was due.
       const std::uint64_t since = interval_ns_ > 0 ? due_ns(number) : now;
       if (since > now) break;
-      turn.send<Item>(*to_[number % to_.size()], [&](flatbuffers::FlatBufferBuilder& fbb) {
-        return CreateItem(fbb, number, since);
-      });
+      offer(turn, number, since);
       if (turn.fault() != turn_fault::none) break;
       ++number;
       ++count;
@@ -108,6 +108,15 @@ class feed {
   }
 
  private:
+  void offer(turn& in, std::uint64_t number, std::uint64_t since) const {
+    turn_output& to = *to_[number % to_.size()];
+    if (is_of_updates_) {
+      cyto::update(in, to).increment(counter_name(number / to_.size()), 1);
+      return;
+    }
+    in.send<Item>(
+        to, [&](flatbuffers::FlatBufferBuilder& fbb) { return CreateItem(fbb, number, since); });
+  }
   static double interval_of(std::uint64_t per_s) {
     return per_s == 0 ? 0 : 1e9 / static_cast<double>(per_s);
   }
@@ -124,6 +133,7 @@ class feed {
   std::vector<turn_output*> to_;
   counter sent_;
   std::uint64_t first_;
+  bool is_of_updates_;
   double interval_ns_;
   std::uint64_t spin_ns_;  // So long before an item is due it stays on its core.
   std::uint64_t began_ns_;
@@ -179,9 +189,15 @@ void become_taker(worker& self, const tally& told) {
   const auto updates = self.cell<counter>("updates");
   const auto times = std::make_shared<delays>(self, told);
   if (is_slow) self.batch(1);  // A turn of many would keep its sender from seeing any room.
-  self.on<Item>([=, &told](const Item& item, turn& turn) {
+  const auto take_time = [=, &told] {
     const std::uint64_t delay = is_slow ? told.the_orders().delay_ns.observe() : 0;
     if (delay != 0) sleep_ns(delay);
+  };
+  self.accept_updates().of(new_cells::make).on_change([=](turn&, std::string_view) {
+    take_time();
+  });
+  self.on<Item>([=](const Item& item, turn& turn) {
+    take_time();
     times->note(turn, item.sent_ns());
     // Whole updates for a share of 100 and more, and one for so many of each 100 items below.
     const std::uint64_t before = items.value() * share / 100;

@@ -2,7 +2,8 @@
 //
 //   feed     a source of items: to each of `to` in turn, `per_s` (0: as many as go through); until
 //            the next is due it `awaits` it "asleep", "closely" (asleep, but for the end) or
-//            "on its core". With `turns_per_s` one item a turn, at a rate that nacks lower
+//            "on its core". With `turns_per_s` one item a turn, at a rate that nacks lower. `as`
+//            "updates" it offers increments of `counted` counters of the taker's, by turns
 //   link     takes an item, notes how long it has been under way, and sends it on `to` the next
 //   taker    takes items and sends, for each 100, `updates_per_100` updates `to` others; or is slow
 //   gossip   sends notes `to` some, and others because of notes that it is sent; writes a log

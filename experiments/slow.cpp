@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "across/pinning.hpp"
+#include "counters.hpp"
 #include "experiments.hpp"
 
 namespace cyto::experiment {
@@ -22,14 +23,16 @@ constexpr double look_every_s = 0.005;
 struct policy {
   const char* name;
   full_policy full;
-  bool paces = false;  // Its sender's rate is limited, and falls.
+  bool paces = false;       // Its sender's rate is limited, and falls.
+  bool of_updates = false;  // What is offered are updates: of other messages there is no merging.
 };
 
 constexpr policy policies[] = {{"defer", full_policy::defer},
                                {"refuse", full_policy::refuse},
                                {"drop_newest", full_policy::drop_newest},
                                {"drop_oldest", full_policy::drop_oldest},
-                               {"nack", full_policy::nack, true}};
+                               {"nack", full_policy::nack, true},
+                               {"coalesce", full_policy::coalesce, false, true}};
 
 // Who stands by has its cores for itself, if they are to be had, so that the kernel does not move
 // it about; the others take from these what they need.
@@ -37,6 +40,7 @@ cast with_one_slow(const policy& by) {
   cast out;
   out.add("sender", {{"role", "feed"},
                      {by.paces ? "turns_per_s" : "per_s", std::to_string(sender_per_s)},
+                     {"as", by.of_updates ? "updates" : "items"},
                      {"awaits", "asleep"}});
   out.add("slow", {{"role", "taker"}, {"slow", "yes"}});
   out.add("quick", {{"role", "taker"}});
@@ -58,6 +62,7 @@ struct stretch {
   std::uint64_t to_bystander = 0;
   std::uint64_t refused = 0;
   std::uint64_t dropped = 0;
+  std::uint64_t merged = 0;
   std::uint64_t depth_max = 0;
 
   void add(const stretch& other) {
@@ -67,6 +72,7 @@ struct stretch {
     to_bystander += other.to_bystander;
     refused += other.refused;
     dropped += other.dropped;
+    merged += other.merged;
     depth_max = std::max(depth_max, other.depth_max);
   }
   [[nodiscard]] double per_s(std::uint64_t stretch::*what) const {
@@ -92,6 +98,7 @@ stretch totals(const stage& on) {
   out.to_slow = slow.delivered;
   out.refused = slow.refused;
   out.dropped = slow.dropped + slow.no_room + held_for(on, "slow").dropped;
+  out.merged = slow.coalesced;
   out.to_quick = on.lane("sender", "quick").delivered;
   out.to_bystander = on.lane("aside", "bystander").delivered;
   return out;
@@ -113,8 +120,8 @@ stretch play(played& of, double seconds) {
   std::uint64_t deepest = 0;
   on.run_for(seconds, look_every_s, [&] {
     const lane_status lane = on.lane("sender", "slow");
-    const std::uint64_t waiting =
-        lane.accepted - std::min(lane.accepted, lane.delivered) + held_for(on, "slow").in_flight;
+    const std::uint64_t waiting = lane.accepted - std::min(lane.accepted, lane.delivered) +
+                                  held_for(on, "slow").in_flight + lane.waiting;
     deepest = std::max(deepest, waiting);
     const double passed_s = static_cast<double>(now_ns()) * 1e-9 - before.seconds;
     of.depth.points.emplace_back(of.measured_s + passed_s, static_cast<double>(waiting));
@@ -126,6 +133,7 @@ stretch play(played& of, double seconds) {
   out.to_bystander -= before.to_bystander;
   out.refused -= before.refused;
   out.dropped -= before.dropped;
+  out.merged -= before.merged;
   out.depth_max = deepest;
   of.measured_s += out.seconds;
   return out;
@@ -150,6 +158,13 @@ void play_round(played& of, double seconds, bool slow_first) {
   of.slowed.add(now[1]);
 }
 
+// What the updates have come to in the end.
+std::uint64_t counted_by(const stage& on, const std::string& worker) {
+  std::uint64_t out = 0;
+  for (std::uint64_t i = 0; i < counted; ++i) out += on.cell(worker, counter_name(i));
+  return out;
+}
+
 double p99_us(const stage& on, std::uint64_t phase) {
   return us(on.times("bystander", phase).quantile(0.99));
 }
@@ -164,6 +179,7 @@ nlohmann::ordered_json row_of(const policy& by, const char* state, const stretch
   row["depth_max"] = of.depth_max;
   row["refused"] = of.refused;
   row["dropped"] = of.dropped;
+  row["merged"] = of.merged;
   row["bystander_per_s"] = of.per_s(&stretch::to_bystander);
   row["bystander_p99_us"] = p99_us;
   return row;
@@ -184,12 +200,19 @@ result one_slow_worker(const request& asked) {
       "and to a quick one, by turns, over lanes of {} bytes. Beside them a source sends as many as "
       "go through to a bystander, each pinned to a core that the others use too. Policies by "
       "turns, {} rounds; in each round {:.3g} s as usual and as long slow, each after {} ms "
-      "that do not count. What the bystander loses is the median over the rounds.",
-      sender_per_s, delay_s * 1e3, lane_bytes, rounds, seconds, settle_s * 1e3);
-  out.columns = {{"policy", "full lane"},         {"worker", "worker is"},
-                 {"to_slow_per_s", "it takes/s"}, {"to_quick_per_s", "quick one takes/s"},
-                 {"depth_max", "waiting, most"},  {"refused", "refused"},
-                 {"dropped", "dropped"},          {"bystander_per_s", "bystander takes/s"},
+      "that do not count. With coalesce the items are updates of {} counters, and what these have "
+      "come to in the end is what was offered. What the bystander loses is the median over the "
+      "rounds.",
+      sender_per_s, delay_s * 1e3, lane_bytes, rounds, seconds, settle_s * 1e3, counted);
+  out.columns = {{"policy", "full lane"},
+                 {"worker", "worker is"},
+                 {"to_slow_per_s", "it takes/s"},
+                 {"to_quick_per_s", "quick one takes/s"},
+                 {"depth_max", "waiting, most"},
+                 {"refused", "refused"},
+                 {"dropped", "dropped"},
+                 {"merged", "merged"},
+                 {"bystander_per_s", "bystander takes/s"},
                  {"bystander_p99_us", "p99, us"}};
   std::vector<played> all;
   for (const policy& by : policies) {
@@ -211,7 +234,9 @@ result one_slow_worker(const request& asked) {
     std::uint64_t accounted = 0;
     for (const char* to : {"slow", "quick"}) {
       const lane_status lane = on.lane("sender", to);
-      accounted += lane.accepted + lane.refused + lane.no_room + held_for(on, to).dropped;
+      accounted += each.by->of_updates
+                       ? counted_by(on, to)
+                       : lane.accepted + lane.refused + lane.no_room + held_for(on, to).dropped;
     }
     out.checks.push_back(
         {check_kind::law,

@@ -1,0 +1,15 @@
+// The counters of a taker that updates are of: for who sends them, and who sees what has come of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cyto::experiment {
+
+inline constexpr std::uint64_t counted = 16;
+
+inline std::string counter_name(std::uint64_t number) {
+  return "counter " + std::to_string(number % counted);
+}
+
+}  // namespace cyto::experiment
