@@ -1,4 +1,4 @@
-// The counters of a taker that updates are of: for who sends them, and who sees what has come of it.
+// The counters of a taker that updates are of: for who sends these, and who sees what came of it.
 #pragma once
 
 #include <cstdint>

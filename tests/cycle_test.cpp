@@ -128,8 +128,8 @@ class Cycle : public testing::Test {
       std::this_thread::yield();
     }
   }
-  // What was taken from all lanes is read before what was put into any: a message may go from a lane
-  // that is yet to be looked at into one that was.
+  // What was taken from all lanes is read before what was put into any: a message may go from a
+  // lane that is yet to be looked at into one that was.
   [[nodiscard]] bool is_all_taken() const {
     const std::vector<lane_status> before = lanes_of(*where_);
     const std::vector<lane_status> after = lanes_of(*where_);
